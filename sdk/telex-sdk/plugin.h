@@ -48,7 +48,7 @@
                                                    .doc = doc_,                                                        \
                                                    .provides = telex_provides_};                                       \
         (void)telex_manifest_;                                                                                         \
-        return host_minor >= TELEX_TARGET_MINOR ? &plugin : NULL;                                                      \
+        return host_minor + 1u > TELEX_TARGET_MINOR ? &plugin : NULL;                                                     \
     }
 
 #define TELEX_STAGE_PLUGIN(stage, name, version, license, doc)                                                         \

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.h - a pipeline as its operator wrote it, checked.
+ *
+ * config_load reads YAML (libfyaml), checks every key against what is known and every option against its plugin's
+ * table, and collects all errors before it gives up; each error has file:line:column, the key's path and a remedy.
+ * `${env:NAME}` and `${env:NAME:-default}` are replaced in text values only, after parsing.
+ *
+ *     pipeline: archive                       # name, [a-z0-9-]
+ *     journal: {path: var/archive.journal, durability: full}   # full | normal | memory; retention: 30d
+ *     http: {listen: 127.0.0.1:8080, admin: 127.0.0.1:8081}     # absent: no listener
+ *     drain: 20s
+ *     models:
+ *       desk: {plugin: model-cpu, options: {path: ...}}          # plugin: auto = the best that probes well
+ *     stages:
+ *       signal:  {plugin: signal-archive, options: {...}}
+ *       cluster: {plugin: cluster-story, from: signal}
+ *       write:   {plugin: write-transformer, from: cluster, model: desk, isolation: process}
+ *       wire:    {plugin: wire-site, from: {stage: write, port: dispatches, where: {beat: [a, b]}, keyed: true}}
+ *
+ * `from` is a stage, "stage.port", a mapping, or a list of those. */
+#ifndef HOST_CONFIG_H
+#define HOST_CONFIG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <telex/abi.h>
+
+#include "loader.h"
+
+struct config_model {
+    char *name;
+    const struct plugin_desc *plugin; /* borrowed from the registry */
+    struct telex_bytes options;       /* checked msgpack map, owned */
+    int line, column;
+};
+
+enum { ISOLATION_THREAD = 0, ISOLATION_PROCESS = 1 };
+
+/* Passes a message when the text under `key` is one of `values`. */
+struct config_where {
+    char *key;
+    char **values;
+    size_t n_values;
+};
+
+struct config_edge {
+    char *name;              /* "signal.records>cluster.records", the edge's identity in the journal */
+    size_t from, to;         /* indices into stages */
+    uint32_t from_port, to_port;
+    bool keyed;              /* one lease per message id at a time; a newer version replaces a waiting older one */
+    uint32_t capacity;       /* waiting messages at which the upstream stage gets no more input; default 256 */
+    struct config_where *where; /* all must pass */
+    size_t n_where;
+};
+
+struct config_stage {
+    char *name;
+    const struct plugin_desc *plugin; /* borrowed from the registry */
+    struct telex_bytes options;       /* checked msgpack map, owned */
+    int isolation;                    /* default: process for role write, thread otherwise */
+    uint32_t attempts;                /* failures that count before quarantine; default 3 */
+    uint32_t retries;                 /* RETRY answers before quarantine; default 30 */
+    int64_t timeout_ms;               /* per step; default 30 s, 600 s for role write */
+    bool critical;                    /* the pipeline stops when this stage fails for good */
+    size_t *models;                   /* indices into models; [0] answers to "" */
+    char **model_roles;               /* under which name the stage knows each */
+    size_t n_models;
+    int line, column;
+};
+
+enum { DURABILITY_FULL = 0, DURABILITY_NORMAL = 1, DURABILITY_MEMORY = 2 };
+
+struct config {
+    char *path;     /* of the file */
+    char *dir;      /* absolute, what relative paths in it start from */
+    char *pipeline; /* name */
+    char *journal_path; /* absolute; default var/<pipeline>.journal */
+    int durability;
+    int64_t retention_ms;
+    char *listen, *admin; /* NULL: none */
+    int64_t drain_ms;
+    struct config_model *models;
+    size_t n_models;
+    struct config_stage *stages; /* in the order of the file */
+    size_t n_stages;
+    struct config_edge *edges;
+    size_t n_edges;
+};
+
+/* Load and check a config. `overrides` is a NULL-ended list of "path.to.key=value" texts from the command line, or
+ * NULL. 0 and *out (config_destroy), or the number of errors, each printed to `errors` as
+ * "file:line:column: path: what is wrong; remedy". */
+int config_load(const char *path, const char *const *overrides, struct registry *registry, FILE *errors,
+                struct config **out);
+void config_destroy(struct config *config);
+
+/* Check a loose set of options given as key=value texts against a plugin (for `telex stage NAME -o key=value`). Gives
+ * the checked map in *out (free out->data). 0 or the number of errors, printed. */
+int config_options(const struct plugin_desc *plugin, const char *const *pairs, const char *dir, FILE *errors,
+                   struct telex_bytes *out);
+
+/* The JSON Schema of configs, with the options of every plugin in the registry. Gives a reference. */
+json_t *config_schema(struct registry *registry);
+
+#endif

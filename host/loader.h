@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loader.h - finds, describes and loads plugins.
+ *
+ * A plugin is described before it is trusted: its manifest is read from the file without loading it, then a child
+ * process loads it, asks for its classes and prints what it found. Only then does the host (or a runner) load it, from
+ * a private copy named by its sha256, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE, and never unloads it. */
+#ifndef HOST_LOADER_H
+#define HOST_LOADER_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include <telex/plugin.h>
+
+/* What a plugin says of itself. Owned by the registry. */
+struct plugin_desc {
+    char *name, *path, *sha256; /* path: absolute, of the file found */
+    char *version, *doc, *license;
+    const char *class_id; /* TELEX_CLASS_STAGE, _GENERATE or _MODEL */
+    /* {"name","version","doc","role","flags","max_outputs","ports":[{"name","direction","schemas"}],
+     *  "options":[{"name","type","flags","doc","initial","unit","min","max","choices"}],"needs":[...]} */
+    json_t *about;
+};
+
+/* Finds plugins by name in a list of folders and remembers their descriptions for the life of the process. One
+ * thread at a time. */
+struct registry;
+
+/* `dirs`: NULL-ended list of folders to search, in order; copied. */
+struct registry *registry_create(const char *const *dirs);
+void registry_destroy(struct registry *registry);
+
+/* The folders a telex program searches: TELEX_PLUGIN_PATH (colons), then those beside the program when it runs from
+ * a build tree, then the installed folder. Gives a NULL-ended list (free each, then the list). */
+char **registry_default_dirs(void);
+
+/* Describe a plugin by name ("cluster-story") or by path (has a slash). Borrowed from the registry. On failure NULL
+ * and one clear line with the remedy in why. */
+const struct plugin_desc *registry_find(struct registry *registry, const char *name_or_path, char *why,
+                                        size_t why_size);
+
+/* Every plugin in the folders; a file that is no good plugin is passed to `bad` with the reason. */
+void registry_each(struct registry *registry, void (*good)(void *arg, const struct plugin_desc *),
+                   void (*bad)(void *arg, const char *path, const char *why), void *arg);
+
+/* Load a described plugin into this process and give its one class table (struct telex_stage, telex_generate or
+ * telex_model, by class_id). Refuses a file that changed since it was described. NULL with the reason in why. */
+const void *plugin_load(const struct plugin_desc *desc, char *why, size_t why_size);
+
+/* The child's side of the description: load path, print the `about` object as JSON on stdout. Exit code. */
+int plugin_describe_main(const char *path);
+
+#endif
