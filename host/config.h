@@ -61,6 +61,7 @@ struct config_stage {
     int isolation;                    /* default: process for role write, thread otherwise */
     uint32_t attempts;                /* failures that count before quarantine; default 3 */
     uint32_t retries;                 /* RETRY answers before quarantine; default 30 */
+    int64_t retry_ms;                 /* pause before the first retry, doubling up to 60 s; default 500 ms */
     int64_t timeout_ms;               /* per step; default 30 s, 600 s for role write */
     bool critical;                    /* the pipeline stops when this stage fails for good */
     size_t *models;                   /* indices into models; [0] answers to "" */

@@ -23,7 +23,9 @@ static uint64_t big_endian(const uint8_t *p, int n) {
 struct header {
     uint64_t payload; /* bytes that follow and hold no further object */
     uint64_t objects; /* objects that follow */
-    bool container, map, text;
+    const uint8_t *data;
+    uint64_t number; /* of an unsigned integer */
+    bool container, map, text, natural;
 };
 
 static void set_container(struct header *h, uint64_t count, bool map) {
@@ -34,8 +36,11 @@ static void set_container(struct header *h, uint64_t count, bool map) {
 
 /* The fixed-size families: 0x00-0xbf and 0xe0-0xff. */
 static bool read_short_header(uint8_t tag, struct header *h) {
-    if (tag <= 0x7f || tag >= 0xe0)
+    if (tag <= 0x7f || tag >= 0xe0) {
+        h->natural = tag <= 0x7f;
+        h->number = tag;
         return true;
+    }
     if (tag <= 0x8f)
         set_container(h, tag & 0x0f, true);
     else if (tag <= 0x9f)
@@ -65,6 +70,7 @@ static int read_long_header(uint8_t tag, struct cursor *c, struct header *h) {
     else
         h->payload = length + fixed[tag - 0xc0];
     h->text = tag >= 0xd9 && tag <= 0xdb;
+    h->natural = tag >= 0xcc && tag <= 0xcf;
     return 0;
 }
 
@@ -78,11 +84,31 @@ static int read_header(struct cursor *c, struct header *h) {
     uint64_t remain = (uint64_t)(c->end - c->at);
     if (h->payload > remain || h->objects > remain)
         return -EBADMSG;
+    h->data = c->at;
+    if (h->natural && h->payload)
+        h->number = big_endian(c->at, (int)h->payload);
     c->at += h->payload;
     return 0;
 }
 
+/* Take note of a top-level value that the host reads. */
+static void note_head(struct telex_head *head, const struct header *key, const struct header *value) {
+    struct telex_bytes text = {value->data, value->payload};
+    if (value->text && key->payload == 6 && memcmp(key->data, "schema", 6) == 0)
+        head->schema = text;
+    else if (value->text && key->payload == 2 && memcmp(key->data, "id", 2) == 0)
+        head->id = text;
+    else if (value->natural && key->payload == 7 && memcmp(key->data, "version", 7) == 0)
+        head->version = value->number;
+}
+
 int telex_scan(struct telex_bytes body) {
+    struct telex_head head;
+    return telex_scan_head(body, &head);
+}
+
+int telex_scan_head(struct telex_bytes body, struct telex_head *head) {
+    memset(head, 0, sizeof(*head));
     if (body.size > TELEX_BODY_MAX_BYTES)
         return -E2BIG;
     struct cursor c = {body.data, body.data + body.size};
@@ -90,7 +116,7 @@ int telex_scan(struct telex_bytes body) {
         uint64_t left;
         bool map;
     } open[TELEX_BODY_MAX_DEPTH];
-    struct header h;
+    struct header h, top_key = {0};
     if (read_header(&c, &h) < 0 || !h.map)
         return -EBADMSG;
     uint32_t depth = 0;
@@ -105,6 +131,10 @@ int telex_scan(struct telex_bytes body) {
         open[depth - 1].left--;
         if (read_header(&c, &h) < 0 || (key && !h.text))
             return -EBADMSG;
+        if (depth == 1 && key)
+            top_key = h;
+        else if (depth == 1)
+            note_head(head, &top_key, &h);
         if (!h.container)
             continue;
         if (depth == TELEX_BODY_MAX_DEPTH)

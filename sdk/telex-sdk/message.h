@@ -27,6 +27,14 @@ static inline bool telex_bytes_equal(struct telex_bytes a, const char *b) {
  * elements than it has bytes; -EBADMSG otherwise, -E2BIG over TELEX_BODY_MAX_BYTES. Allocates nothing. */
 int telex_scan(struct telex_bytes body);
 
+/* The same, and what the host reads of a message: schema and id stay empty and version 0 where the map has none of
+ * that type. All borrowed from body. */
+struct telex_head {
+    struct telex_bytes schema, id;
+    uint64_t version;
+};
+int telex_scan_head(struct telex_bytes body, struct telex_head *head);
+
 /* ---- reading ---- */
 
 struct telex_map {
