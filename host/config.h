@@ -56,12 +56,14 @@ struct config_edge {
 
 struct config_stage {
     char *name;
+    const struct telex_stage *builtin; /* a class of this program itself (`telex stage`); NULL: the plugin's */
     const struct plugin_desc *plugin; /* borrowed from the registry */
     struct telex_bytes options;       /* checked msgpack map, owned */
     int isolation;                    /* default: process for role write, thread otherwise */
     uint32_t attempts;                /* failures that count before quarantine; default 3 */
     uint32_t retries;                 /* RETRY answers before quarantine; default 30 */
     int64_t retry_ms;                 /* pause before the first retry, doubling up to 60 s; default 500 ms */
+    uint32_t open_steps;              /* at most this many at once; default 1 for role write, 64 otherwise */
     int64_t timeout_ms;               /* per step; default 30 s, 600 s for role write */
     bool critical;                    /* the pipeline stops when this stage fails for good */
     size_t *models;                   /* indices into models; [0] answers to "" */
