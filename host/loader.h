@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loader.h - finds, describes and loads plugins.
  *
- * A plugin is described before it is trusted: its manifest is read from the file without loading it, then a child
- * process loads it, asks for its classes and prints what it found. Only then does the host (or a runner) load it, from
- * a private copy named by its sha256, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE, and never unloads it. */
+ * A plugin is described before it is trusted: its manifest is read from the file without loading it, then a
+ * child process loads it, asks for its classes and prints what it found. Only then does the host (or a
+ * runner) load it, from a private copy named by its sha256, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE, and never
+ * unloads it. */
 #ifndef HOST_LOADER_H
 #define HOST_LOADER_H
 
@@ -17,25 +18,31 @@ struct plugin_desc {
     char *name, *path, *sha256; /* path: absolute, of the file found */
     char *version, *doc, *license;
     const char *class_id; /* TELEX_CLASS_STAGE, _GENERATE or _MODEL */
-    /* {"name","version","doc","role","flags","max_outputs","ports":[{"name","direction","schemas"}],
-     *  "options":[{"name","type","flags","doc","initial","unit","min","max","choices"}],"needs":[...]} */
+    /* {"name","version","doc","class","role","flags":[],"max_outputs","probe",
+     *  "ports":[{"name","direction","schemas":[]}],
+     *  "options":[{"name","type","required","doc","initial","unit","min","max","choices":[]}],"needs":[]}
+     * Words, not numbers: role signal cluster write wire filter; flags stateful; direction in out; type text
+     * int real bool duration size choice path list secret. Only stages have role, flags, max_outputs and
+     * ports; only models have probe (0: cannot run here). initial, unit, min, max and choices are there when
+     * the plugin set them. The host has checked all of it: names are unique and every initial value is good.
+     */
     json_t *about;
 };
 
-/* Finds plugins by name in a list of folders and remembers their descriptions for the life of the process. One
- * thread at a time. */
+/* Finds plugins by name in a list of folders and remembers their descriptions for the life of the process.
+ * One thread at a time. */
 struct registry;
 
 /* `dirs`: NULL-ended list of folders to search, in order; copied. */
 struct registry *registry_create(const char *const *dirs);
 void registry_destroy(struct registry *registry);
 
-/* The folders a telex program searches: TELEX_PLUGIN_PATH (colons), then those beside the program when it runs from
- * a build tree, then the installed folder. Gives a NULL-ended list (free each, then the list). */
+/* The folders a telex program searches: TELEX_PLUGIN_PATH (colons), then those beside the program when it
+ * runs from a build tree, then the installed folder. Gives a NULL-ended list (free each, then the list). */
 char **registry_default_dirs(void);
 
-/* Describe a plugin by name ("cluster-story") or by path (has a slash). Borrowed from the registry. On failure NULL
- * and one clear line with the remedy in why. */
+/* Describe a plugin by name ("cluster-story") or by path (has a slash). Borrowed from the registry. On
+ * failure NULL and one clear line with the remedy in why. */
 const struct plugin_desc *registry_find(struct registry *registry, const char *name_or_path, char *why,
                                         size_t why_size);
 
@@ -43,11 +50,25 @@ const struct plugin_desc *registry_find(struct registry *registry, const char *n
 void registry_each(struct registry *registry, void (*good)(void *arg, const struct plugin_desc *),
                    void (*bad)(void *arg, const char *path, const char *why), void *arg);
 
-/* Load a described plugin into this process and give its one class table (struct telex_stage, telex_generate or
- * telex_model, by class_id). Refuses a file that changed since it was described. NULL with the reason in why. */
+/* Load a described plugin into this process and give its one class table (struct telex_stage, telex_generate
+ * or telex_model, by class_id). Refuses a file that changed since it was described. NULL with the reason in
+ * why. [control] */
 const void *plugin_load(const struct plugin_desc *desc, char *why, size_t why_size);
 
-/* The child's side of the description: load path, print the `about` object as JSON on stdout. Exit code. */
+/* The same for a program that was only told what to load (a runner): the file at path must have this sha256.
+ */
+const void *plugin_load_file(const char *path, const char *sha256, const char *name, const char *class_id,
+                             char *why, size_t why_size);
+
+/* The child's side of the description: load path, print the `about` object as JSON on stdout. Exit code.
+ *
+ * registry_find starts this program again as `/proc/self/exe --describe-plugin PATH`: main() of every program
+ * that has a registry, tests included, calls plugin_describe_main when it is started so. */
 int plugin_describe_main(const char *path);
+#define PLUGIN_DESCRIBE_FLAG "--describe-plugin"
+
+/* The word nearest to `text` in a list, or NULL when none is near: for "did you mean". Borrowed from the
+ * list. */
+const char *nearest_word(const char *text, const char *const *words, size_t n_words);
 
 #endif

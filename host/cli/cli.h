@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli.h - the commands of the program `telex`.
+ *
+ * A command gets its own name as argv[0] and gives the program's exit code. It prints results on stdout,
+ * everything else on stderr, and colours neither when it is no terminal. */
+#ifndef HOST_CLI_H
+#define HOST_CLI_H
+
+#include <argp.h>
+#include <jansson.h>
+
+/* Exit codes. */
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+
+int cmd_run(int argc, char **argv);
+int cmd_validate(int argc, char **argv);
+int cmd_graph(int argc, char **argv);
+int cmd_plugins(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_stage(int argc, char **argv);
+int cmd_model(int argc, char **argv);
+int cmd_dispatches(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
+int cmd_quarantine(int argc, char **argv);
+int cmd_schema(int argc, char **argv);
+
+/* argp_parse for a command: usage errors exit with EXIT_USAGE, --help shows "telex NAME". Returns 0 or an
+ * exit code. */
+int cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/* A registry over registry_default_dirs, or NULL with a line on stderr. */
+struct registry;
+struct registry *cli_registry(void);
+
+/* Print indented and end the line. Takes value. */
+void cli_print_json(json_t *value);
+
+#endif

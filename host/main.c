@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the program `telex`: finds the command and hands over.
+ *
+ * Each command parses its own options and says its own exit code (cli/NAME.c). */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "loader.h"
+
+struct command {
+    const char *name, *args, *doc;
+    int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+    {"plugins", "[NAME]", "list plugins, or show one's options and ports", cmd_plugins}, /* cli/plugins.c */
+    {0},
+};
+
+static void print_help(FILE *out) {
+    fprintf(out, "Usage: telex COMMAND [ARGUMENT...]\n\ntelex runs a news wire: signal -> cluster -> write "
+                 "-> wire.\n\n");
+    for (const struct command *command = commands; command->name; command++)
+        fprintf(out, "  %-11s %-24s %s\n", command->name, command->args, command->doc);
+    fprintf(out,
+            "\n`telex COMMAND --help` explains one. Exit codes: 0 fine, 1 failed, 2 usage, 78 config.\n");
+}
+
+static int unknown(const char *name) {
+    const char *names[sizeof(commands) / sizeof(*commands)];
+    size_t n = 0;
+    for (; commands[n].name; n++)
+        names[n] = commands[n].name;
+    const char *near = nearest_word(name, names, n);
+    fprintf(stderr, "telex: no command '%.40s'; ", name);
+    if (near)
+        fprintf(stderr, "did you mean %s?\n", near);
+    else
+        fprintf(stderr, "see `telex --help`\n");
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (argc == 3 && strcmp(argv[1], PLUGIN_DESCRIBE_FLAG) == 0)
+        return plugin_describe_main(argv[2]);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("telex %s (ABI %u.%u)\n", TELEX_VERSION, TELEX_ABI_MAJOR, TELEX_ABI_MINOR);
+        return EXIT_FINE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return EXIT_FINE;
+    }
+    for (const struct command *command = commands; command->name; command++)
+        if (strcmp(argv[1], command->name) == 0)
+            return command->run(argc - 1, argv + 1);
+    return unknown(argv[1]);
+}
