@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* feed.c - a feed document to its items.
+ *
+ * A document is decoded to UTF-8 once and parsed strictly; only if that fails it is mended (repair.c) and
+ * parsed once more, and the feed says so. What is handed out never depends on the document being well-formed.
+ */
+#include "feed.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "charset.h"
+#include "feed-xml.h"
+#include "text.h"
+
+#define DOCUMENT_BYTES ((size_t)16 << 20)
+#define ITEMS          10000
+#define TEXT_BYTES     ((size_t)256 << 10)
+#define MEMORY_BYTES   ((size_t)64 << 20)
+#define DEPTH          128
+#define ITEMS_START    32
+
+const char *feed_kind_name(enum feed_kind kind) {
+    static const char *const names[] = {"unknown", "rss", "rdf", "atom", "cdf", "json"};
+    return names[kind];
+}
+
+void feed_problem(struct feed *feed, const char *format, ...) {
+    if (*feed->problem)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(feed->problem, sizeof(feed->problem), format, args);
+    va_end(args);
+    for (char *c = feed->problem; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7F)
+            *c = '?';
+}
+
+static void clear_item(struct feed_item *item) {
+    *item = (struct feed_item){
+        .guid = "",
+        .link = "",
+        .origin = "",
+        .title = "",
+        .author = "",
+        .summary = "",
+        .content = "",
+        .lang = "",
+        .title_lang = "",
+        .summary_lang = "",
+        .content_lang = "",
+        .published_text = "",
+        .updated_text = "",
+        .published_ms = DATE_NONE,
+        .updated_ms = DATE_NONE,
+    };
+}
+
+struct feed_item *feed_add_item(struct feed *feed, const struct feed_limits *limits, size_t *cap) {
+    if (feed->n_items >= limits->items) {
+        feed->truncated = true;
+        feed_problem(feed, "more than %zu items; the rest is left out", limits->items);
+        return NULL;
+    }
+    if (feed->n_items == *cap) {
+        size_t more = *cap ? *cap * 2 : ITEMS_START;
+        struct feed_item *items = realloc(feed->items, more * sizeof(*items));
+        if (!items)
+            return NULL;
+        feed->items = items;
+        *cap = more;
+    }
+    struct feed_item *item = &feed->items[feed->n_items++];
+    clear_item(item);
+    return item;
+}
+
+/* Keep `buf` as a clean string in the arena. */
+static const char *keep(struct feed *feed, const struct buf *buf, bool one_line, size_t limit, bool *cut) {
+    struct buf clean = {.limit = 0};
+    text_clean(&clean, buf_text(buf), buf->len, one_line ? TEXT_LINE : TEXT_PARAGRAPHS);
+    size_t n = text_prefix(buf_text(&clean), clean.len, limit);
+    if (cut)
+        *cut |= n < clean.len || buf->full;
+    const char *kept = arena_copy(&feed->arena, buf_text(&clean), n);
+    buf_finish(&clean);
+    if (!kept) {
+        feed->truncated = true;
+        feed_problem(feed, "text of the feed is larger than its memory limit; the rest is left out");
+    }
+    return kept ? kept : "";
+}
+
+const char *feed_text(struct feed *feed, const char *text, size_t n, bool one_line, size_t limit, bool *cut) {
+    struct buf borrowed = {.data = (char *)(uintptr_t)text, .len = n};
+    return keep(feed, &borrowed, one_line, limit, cut);
+}
+
+const char *feed_html(struct feed *feed, const char *html, size_t n, bool one_line, size_t limit, bool *cut,
+                      const char *base, struct html_links *links) {
+    struct buf out = {.limit = 4 * limit};
+    html_text(&out, html, n, base, links, &feed->arena);
+    const char *kept = keep(feed, &out, one_line, limit, cut);
+    buf_finish(&out);
+    return kept;
+}
+
+static void fill_limits(struct feed_limits *full, const struct feed_limits *limits) {
+    *full = limits ? *limits : (struct feed_limits){0};
+    full->document_bytes = full->document_bytes ? full->document_bytes : DOCUMENT_BYTES;
+    full->items = full->items ? full->items : ITEMS;
+    full->text_bytes = full->text_bytes ? full->text_bytes : TEXT_BYTES;
+    full->memory_bytes = full->memory_bytes ? full->memory_bytes : MEMORY_BYTES;
+    full->depth = full->depth ? full->depth : DEPTH;
+}
+
+static void clear_feed(struct feed *feed, const struct feed_limits *limits) {
+    *feed = (struct feed){
+        .title = "",
+        .subtitle = "",
+        .link = "",
+        .id = "",
+        .author = "",
+        .lang = "",
+        .title_lang = "",
+        .subtitle_lang = "",
+        .published_text = "",
+        .updated_text = "",
+        .published_ms = DATE_NONE,
+        .updated_ms = DATE_NONE,
+        .hub = "",
+        .moved = "",
+        .encoding = "",
+        .arena = {.limit = limits->memory_bytes},
+    };
+}
+
+static int by_guid(const void *a, const void *b) {
+    const struct feed_item *const *x = a, *const *y = b;
+    return strcmp((*x)->guid, (*y)->guid);
+}
+
+/* A guid that several pages claim says nothing about any of them. */
+static void mark_shared(struct feed *feed) {
+    struct feed_item **order = feed->n_items ? malloc(feed->n_items * sizeof(*order)) : NULL;
+    if (!order)
+        return;
+    for (size_t i = 0; i < feed->n_items; i++)
+        order[i] = &feed->items[i];
+    qsort(order, feed->n_items, sizeof(*order), by_guid);
+    for (size_t i = 1, first = 0; i < feed->n_items; i++) {
+        if (strcmp(order[first]->guid, order[i]->guid) != 0)
+            first = i;
+        else if (*order[i]->guid && strcmp(order[first]->link, order[i]->link) != 0)
+            order[first]->guid_is_shared = order[i]->guid_is_shared = true;
+    }
+    for (size_t i = feed->n_items; i > 1; i--) /* the ones between that have the first one's page */
+        if (order[i - 1]->guid_is_shared && !strcmp(order[i - 2]->guid, order[i - 1]->guid))
+            order[i - 2]->guid_is_shared = true;
+    for (size_t i = 1; i < feed->n_items; i++)
+        if (order[i - 1]->guid_is_shared && !strcmp(order[i - 1]->guid, order[i]->guid))
+            order[i]->guid_is_shared = true;
+    free(order);
+}
+
+int feed_parse(struct feed *feed, const char *data, size_t n, const struct feed_hints *hints,
+               const struct feed_limits *given) {
+    static const struct feed_hints no_hints;
+    struct feed_limits limits;
+    struct charset_result charset = {0};
+    struct buf utf8 = {.limit = 0};
+    fill_limits(&limits, given);
+    clear_feed(feed, &limits);
+    if (!hints)
+        hints = &no_hints;
+    if (n > limits.document_bytes) {
+        feed_problem(feed, "document of %zu bytes is larger than the limit of %zu", n, limits.document_bytes);
+        return -EMSGSIZE;
+    }
+    utf8.limit = 3 * limits.document_bytes + 64;
+    charset_decode(&utf8, data, n, hints->content_type, &charset);
+    const char *start = buf_text(&utf8), *end = start + utf8.len;
+    while (start < end && isspace((unsigned char)*start))
+        start++;
+    int err = -EBADMSG;
+    if (start == end)
+        feed_problem(feed, "the document is empty");
+    else if (*start == '{')
+        err = feed_json_parse(feed, start, (size_t)(end - start), hints, &limits);
+    else if (memchr(start, '<', (size_t)(end - start)))
+        err = feed_xml_parse(feed, start, (size_t)(end - start), hints, &limits);
+    else
+        feed_problem(feed, "neither XML nor JSON");
+    feed->encoding = charset.name;
+    mark_shared(feed);
+    if (charset.repaired && !err) {
+        feed->repaired = true;
+        feed_problem(feed, "bytes that are not %s were replaced", charset.name);
+    }
+    buf_finish(&utf8);
+    return err;
+}
+
+void feed_finish(struct feed *feed) {
+    free(feed->items);
+    feed->items = NULL;
+    feed->n_items = 0;
+    arena_finish(&feed->arena);
+}

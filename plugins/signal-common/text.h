@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text.h - text that is safe to pass on: valid UTF-8, NFC, no control or invisible characters. */
+#ifndef SIGNAL_TEXT_H
+#define SIGNAL_TEXT_H
+
+#include "buf.h"
+
+enum text_shape {
+    TEXT_LINE,       /* one line: every run of white space is one space, none at the ends */
+    TEXT_PARAGRAPHS, /* lines stay; runs of blanks are one space; paragraphs are separated by one blank line
+                      */
+};
+
+/* Read one code point at *at (before `end`), moving *at behind it. A byte that is no valid UTF-8 gives U+FFFD
+ * and moves by one. *at < end on entry. */
+uint32_t text_rune(const char **at, const char *end);
+
+/* True when n bytes are valid UTF-8. */
+bool text_is_utf8(const char *text, size_t n);
+
+/* Append a clean copy of n bytes to `out`: invalid bytes become U+FFFD; NFC; removed are C0 and C1 controls,
+ * bidi overrides, embeddings and isolates, zero-width and other invisible characters, noncharacters,
+ * private-use tags (U+E0000 block). Joiners (U+200C, U+200D) stay: Persian, Indic scripts and emoji are
+ * spelled with them. */
+void text_clean(struct buf *out, const char *text, size_t n, enum text_shape shape);
+
+/* True when text_clean has nothing to remove or replace; white space and composition are not looked at. */
+bool text_is_clean(const char *text, size_t n);
+
+/* The longest prefix of at most `limit` bytes that does not cut a code point in two. */
+size_t text_prefix(const char *text, size_t n, size_t limit);
+
+#endif
