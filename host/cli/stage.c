@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage.c - `telex stage NAME`: one stage alone, messages as lines on stdin, what it gives as lines on
+ * stdout.
+ *
+ * A pipeline of three in memory: lines -> the stage -> lines. Lines whose schema the stage does not take are
+ * kept for it to look up, so a stage that reads stories is given their records as earlier lines. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "../engine.h"
+#include "../log.h"
+#include "stage_io.h"
+
+enum { MAX_OPTIONS = 128 };
+
+struct arguments {
+    const char *name, *input;
+    const char *pairs[MAX_OPTIONS + 1];
+    size_t n_pairs;
+    int32_t level;
+};
+
+static const struct argp_option options[] = {
+    {"option", 'o', "KEY=VALUE", 0, "set an option of the stage (see `telex plugins NAME`)", 0},
+    {"input", 'i', "FILE", 0, "read messages from FILE instead of stdin", 0},
+    {"log", 'l', "LEVEL", 0, "debug, info, warn (default) or error, on stderr", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'o':
+        if (a->n_pairs == MAX_OPTIONS)
+            argp_error(state, "more than %d options", MAX_OPTIONS);
+        a->pairs[a->n_pairs++] = arg;
+        return 0;
+    case 'i':
+        a->input = arg;
+        return 0;
+    case 'l':
+        if ((a->level = log_level_parse(arg)) < 0)
+            argp_error(state, "no log level '%s'", arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (a->name)
+            argp_error(state, "one stage at a time");
+        a->name = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->name)
+            argp_error(state, "which stage? see `telex plugins`");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "NAME",
+    .doc = "Run one stage over messages.\v"
+           "Each line of input is one JSON object with \"schema\" and \"id\". Example:\n"
+           "  telex stage cluster-story < records.jsonl > stories.jsonl",
+};
+
+static uint32_t ports(const struct telex_stage *class, uint32_t direction) {
+    uint32_t n = 0;
+    for (const struct telex_port *const *port = class->ports; port && *port; port++)
+        n += (*port)->direction == direction;
+    return n;
+}
+
+static struct config_stage around(char *name, const struct telex_stage *class) {
+    static const uint8_t empty_map[] = {0x80};
+    struct config_stage stage = {.name = name,
+                                 .builtin = class,
+                                 .options = {empty_map, 1},
+                                 .attempts = 1,
+                                 .retries = 3,
+                                 .retry_ms = 500,
+                                 .open_steps = 64,
+                                 .timeout_ms = 600000,
+                                 .critical = true};
+    return stage;
+}
+
+/* lines -> stage -> lines, as far as the stage has inputs and outputs. */
+static int run(const struct plugin_desc *plugin, const struct telex_stage *class,
+               struct telex_bytes stage_options) {
+    struct config_stage stages[3];
+    struct config_edge edges[4];
+    struct config config = {.path = "",
+                            .dir = ".",
+                            .pipeline = "stage",
+                            .journal_path = "",
+                            .durability = DURABILITY_MEMORY,
+                            .drain_ms = 600000,
+                            .stages = stages,
+                            .edges = edges};
+    if (ports(class, TELEX_IN)) {
+        stages[config.n_stages++] = around("stdin", &stage_io_source);
+        edges[config.n_edges++] =
+            (struct config_edge){.name = "stdin.lines>stage", .from = 0, .to = 1, .capacity = 256};
+    }
+    size_t middle = config.n_stages;
+    stages[config.n_stages++] = around((char *)plugin->name, class);
+    stages[middle].options = stage_options;
+    if (ports(class, TELEX_OUT)) {
+        stages[config.n_stages] = around("stdout", &stage_io_sink);
+        for (uint32_t port = 0; port < ports(class, TELEX_OUT) && config.n_edges < 4; port++)
+            edges[config.n_edges++] = (struct config_edge){.name = "stage>stdout.lines",
+                                                           .from = middle,
+                                                           .to = config.n_stages,
+                                                           .from_port = port,
+                                                           .capacity = 256};
+        config.n_stages++;
+    }
+    uv_loop_t loop;
+    struct engine *engine = NULL;
+    char why[512];
+    uv_loop_init(&loop);
+    int err = engine_create(&engine, &config, &loop, why, sizeof(why));
+    if (err == 0) {
+        engine->once = true;
+        err = engine_start(engine, why, sizeof(why));
+    }
+    if (err < 0)
+        fprintf(stderr, "telex stage: %s\n", why);
+    else
+        uv_run(&loop, UV_RUN_DEFAULT);
+    int code = err < 0 || engine->exit_code || stage_io_bad_lines() ? EXIT_FAILED : EXIT_FINE;
+    for (size_t i = 0; err == 0 && i < engine->n_stages; i++)
+        code = engine->stages[i].n_quarantined ? EXIT_FAILED : code;
+    fflush(stdout);
+    if (err == 0 && engine_hangs(engine))
+        _exit(EXIT_FAILED);
+    engine_destroy(engine);
+    uv_loop_close(&loop);
+    return code;
+}
+
+int cmd_stage(int argc, char **argv) {
+    struct arguments a = {.level = TELEX_WARN};
+    int code = cli_parse(&argp, argc, argv, &a);
+    if (code != 0)
+        return code;
+    log_setup(a.level, false);
+    struct registry *registry = cli_registry();
+    char why[512];
+    const struct plugin_desc *plugin = registry ? registry_find(registry, a.name, why, sizeof(why)) : NULL;
+    FILE *in = a.input ? fopen(a.input, "r") : stdin;
+    struct telex_bytes stage_options = {NULL, 0};
+    const struct telex_stage *class = NULL;
+    code = EXIT_FAILED;
+    if (!registry)
+        return code;
+    if (!plugin)
+        fprintf(stderr, "telex stage: %s\n", why);
+    else if (strcmp(plugin->class_id, TELEX_CLASS_STAGE) != 0)
+        fprintf(stderr, "telex stage: %s is no stage, it provides %s\n", a.name, plugin->class_id);
+    else if (!in)
+        perror(a.input);
+    else if (config_options(plugin, a.pairs, ".", stderr, &stage_options) != 0)
+        code = EXIT_CONFIG;
+    else if (!(class = plugin_load(plugin, why, sizeof(why))))
+        fprintf(stderr, "telex stage: %s\n", why);
+    else {
+        stage_io_setup(in, a.input ? a.input : "stdin", stdout);
+        code = run(plugin, class, stage_options);
+    }
+    free((void *)stage_options.data);
+    if (in && in != stdin)
+        fclose(in);
+    registry_destroy(registry);
+    return code;
+}

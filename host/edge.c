@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* edge.c - the queue between two stages, as memory holds it; the journal holds the same rows.
+ *
+ * Entries wait in order of seq. One that was put back keeps its place at the front but may have to pause. On
+ * a keyed edge no two waiting entries have the same id, and none is taken while another of its id is in a
+ * step. */
+#include "engine.h"
+
+#include <stdlib.h>
+
+#include <telex-sdk/message.h>
+
+#include "log.h"
+
+void edge_init(struct edge *edge) {
+    edge->first = NULL;
+    edge->last = &edge->first;
+}
+
+struct entry *entry_create(struct telex_rec *rec) {
+    struct entry *entry = calloc(1, sizeof(*entry));
+    if (entry)
+        entry->rec = record_retain(rec);
+    return entry;
+}
+
+void entry_destroy(struct entry *entry) {
+    if (!entry)
+        return;
+    record_release(entry->rec);
+    free(entry);
+}
+
+void edge_finish(struct edge *edge) {
+    while (edge->first) {
+        struct entry *entry = edge->first;
+        edge->first = entry->next;
+        entry_destroy(entry);
+    }
+    edge_init(edge);
+}
+
+static void supersede_locked(struct engine *engine, struct edge *edge, struct entry *entry) {
+    edge->n_superseded++;
+    if (engine->memory) {
+        entry_destroy(entry);
+        return;
+    }
+    struct journal_op *op = calloc(1, sizeof(*op));
+    if (op) {
+        op->kind = JOURNAL_SUPERSEDE;
+        op->edge = edge->id;
+        op->seq = entry->rec->seq;
+        op->attempts = entry->attempts;
+        engine->n_committing++;
+        journal_submit(engine->journal, op);
+    }
+    entry_destroy(entry);
+}
+
+/* On a keyed edge: take older waiting versions of the same message away. False when `entry` itself is the
+ * older. */
+static bool make_way_locked(struct engine *engine, struct edge *edge, struct entry *entry) {
+    struct entry **at = &edge->first;
+    while (*at) {
+        struct entry *other = *at;
+        if (!record_same_id(other->rec, entry->rec)) {
+            at = &other->next;
+            continue;
+        }
+        if (other->rec->version > entry->rec->version) {
+            supersede_locked(engine, edge, entry);
+            return false;
+        }
+        *at = other->next;
+        if (!*at)
+            edge->last = at;
+        edge->n_waiting--;
+        supersede_locked(engine, edge, other);
+    }
+    return true;
+}
+
+void edge_push_locked(struct engine *engine, struct edge *edge, struct entry *entry) {
+    if (edge->config->keyed && !make_way_locked(engine, edge, entry))
+        return;
+    entry->next = NULL;
+    *edge->last = entry;
+    edge->last = &entry->next;
+    edge->n_waiting++;
+    strand_wake_locked(edge->to);
+}
+
+static bool newer_waits(const struct edge *edge, const struct entry *entry) {
+    for (const struct entry *other = edge->first; other; other = other->next)
+        if (record_same_id(other->rec, entry->rec) && other->rec->version >= entry->rec->version)
+            return true;
+    return false;
+}
+
+void edge_put_back_locked(struct engine *engine, struct edge *edge, struct entry *entry, int64_t delay_ms) {
+    if (edge->config->keyed && newer_waits(edge, entry)) {
+        supersede_locked(engine, edge, entry);
+        return;
+    }
+    entry->not_before_ms = delay_ms > 0 ? mono_ms() + delay_ms : 0;
+    struct entry **at = &edge->first;
+    while (*at && (*at)->rec->seq < entry->rec->seq)
+        at = &(*at)->next;
+    entry->next = *at;
+    *at = entry;
+    if (!entry->next)
+        edge->last = &entry->next;
+    edge->n_waiting++;
+    strand_wake_locked(edge->to);
+}
+
+/* True while a step that is open or committing holds a message of the same id from this edge. */
+static bool key_is_taken(const struct edge *edge, const struct telex_rec *rec) {
+    const struct engine *engine = edge->from->engine;
+    for (uint32_t i = 0; i < engine->n_slots; i++) {
+        const struct step *step = engine->slots[i];
+        if (step->state != STEP_FREE && step->edge == edge && step->entry &&
+            record_same_id(step->entry->rec, rec))
+            return true;
+    }
+    return false;
+}
+
+struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_ms) {
+    for (struct entry **at = &edge->first; *at; at = &(*at)->next) {
+        struct entry *entry = *at;
+        if (entry->not_before_ms > now_ms) {
+            if (*due_ms == 0 || entry->not_before_ms < *due_ms)
+                *due_ms = entry->not_before_ms;
+            continue;
+        }
+        if (edge->config->keyed && edge->n_taken > 0 && key_is_taken(edge, entry->rec))
+            continue;
+        *at = entry->next;
+        if (!*at)
+            edge->last = at;
+        entry->next = NULL;
+        edge->n_waiting--;
+        edge->n_taken++;
+        return entry;
+    }
+    return NULL;
+}
+
+bool edge_has_room(const struct edge *edge) {
+    return edge->n_waiting + edge->n_reserved < edge->config->capacity;
+}
+
+/* The nth port of a direction. */
+static const struct telex_port *port_at(const struct telex_stage *class, uint32_t direction, uint32_t n) {
+    for (const struct telex_port *const *port = class->ports; port && *port; port++)
+        if ((*port)->direction == direction && n-- == 0)
+            return *port;
+    return NULL;
+}
+
+bool edge_accepts(const struct edge *edge, const struct telex_rec *rec) {
+    const struct telex_port *port = port_at(edge->to->class, TELEX_IN, edge->config->to_port);
+    for (const char *const *schema = port ? port->schemas : NULL; schema && *schema; schema++)
+        if (strcmp(*schema, "*") == 0 || record_is(rec, *schema))
+            return true;
+    return false;
+}
+
+bool edge_passes_where(const struct edge *edge, const struct telex_rec *rec) {
+    struct telex_map map;
+    if (edge->config->n_where == 0)
+        return true;
+    if (telex_map_open(&map, rec->body) < 0)
+        return false;
+    bool passes = true;
+    for (size_t i = 0; passes && i < edge->config->n_where; i++) {
+        const struct config_where *where = &edge->config->where[i];
+        struct telex_bytes text = telex_map_text(map.root, where->key);
+        passes = false;
+        for (size_t k = 0; !passes && k < where->n_values; k++)
+            passes = telex_bytes_equal(text, where->values[k]);
+    }
+    telex_map_close(&map);
+    return passes;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* journal_file.h - inside of the journal, shared by its writer (journal.c), its opening and closing (journal_file.c)
+ * and its readers (journal_read.c). */
+#ifndef HOST_JOURNAL_FILE_H
+#define HOST_JOURNAL_FILE_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "journal.h"
+#include "journal_memory.h"
+
+enum journal_statement {
+    S_BEGIN,
+    S_COMMIT,
+    S_MSG,
+    S_DELIVERY,
+    S_SETTLE,
+    S_COUNT_IN,
+    S_COUNT_DELIVERED,
+    S_COUNT_SUPERSEDED,
+    S_COUNT_QUARANTINED,
+    S_COUNT_DROPPED,
+    S_KV_PUT,
+    S_KV_DEL,
+    S_QUARANTINE,
+    S_UNQUARANTINE,
+    S_EXPIRE_COUNT, /* the three in this order */
+    S_EXPIRE_DELIVERY,
+    S_EXPIRE_MSG,
+    S_WRITE_COUNT
+};
+
+struct journal {
+    char *path;
+    int lock_fd; /* holds the only writer's lock */
+    int durability;
+    struct journal_user user;
+
+    /* the writer's, used by its thread only once it runs */
+    sqlite3 *db;
+    sqlite3_stmt *stmt[S_WRITE_COUNT];
+    int64_t now_ms;
+    char *crash_where;
+    int64_t crash_after;
+    bool broken;
+
+    pthread_t thread;
+    bool threaded;
+    pthread_mutex_t lock; /* the queue */
+    pthread_cond_t work;
+    struct journal_op *first, **last;
+    bool closing;
+    volatile bool closing_now;
+    int64_t expire_before_ms;
+
+    pthread_mutex_t read_lock; /* the reader connection */
+    sqlite3 *reader;
+    sqlite3_stmt *get_newest, *get_version, *kv_get, *kv_scan;
+
+    struct memory_store *memory; /* durability: memory; under read_lock, and kv in an in-memory `reader` */
+    sqlite3_stmt *kv_put, *kv_del;
+    uint32_t memory_edges;
+};
+
+void *journal_thread(void *arg);
+
+#endif

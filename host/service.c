@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* service.c - struct telex_host as a plugin in this process sees it.
+ *
+ * Every call names an instance (host->impl) and most a lease; both are checked under the engine's lock before
+ * anything is touched, so a stale lease or a call after stop is refused and named in the log, never followed.
+ */
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <telex-sdk/message.h>
+
+#include "log.h"
+
+int64_t mono_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t wall_clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static struct instance *instance_of(const struct telex_host *host) {
+    return host->impl;
+}
+
+static telex_status broken_rule(struct instance *instance, const char *rule, telex_lease lease) {
+    log_say(TELEX_ERROR, instance->stage->config->name,
+            "plugin %s broke rule %s (lease %llu); the call is refused", instance->stage->class->name, rule,
+            (unsigned long long)lease);
+    return TELEX_INVALID;
+}
+
+/* The open step behind a lease of this instance, with the lock held; NULL with the lock released. */
+static struct step *lock_step(struct instance *instance, telex_lease lease) {
+    struct engine *engine = instance->stage->engine;
+    pthread_mutex_lock(&engine->lock);
+    struct step *step = instance->dead ? NULL : step_find_locked(engine, lease, instance);
+    if (!step)
+        pthread_mutex_unlock(&engine->lock);
+    return step;
+}
+
+static void unlock(struct instance *instance) {
+    pthread_mutex_unlock(&instance->stage->engine->lock);
+}
+
+static void service_log(const struct telex_host *host, int32_t level, telex_lease lease,
+                        struct telex_bytes text) {
+    struct instance *instance = instance_of(host);
+    if (level < log_level())
+        return;
+    uint8_t id[TELEX_ID_MAX_BYTES];
+    struct telex_bytes record = {id, 0};
+    struct step *step = lease ? lock_step(instance, lease) : NULL;
+    if (step) {
+        if (step->entry) {
+            record.size = step->entry->rec->id.size;
+            memcpy(id, step->entry->rec->id.data, record.size);
+        }
+        unlock(instance);
+    }
+    log_text(level, instance->stage->config->name, record, text);
+}
+
+static telex_status service_fail(const struct telex_host *host, telex_lease lease, telex_status status,
+                                 struct telex_bytes why) {
+    struct instance *instance = instance_of(host);
+    char *copy = strndup((const char *)why.data, why.size < 1023 ? why.size : 1023);
+    struct step *step = lease ? lock_step(instance, lease) : NULL;
+    if (step) {
+        free(step->reason);
+        step->reason = copy;
+        unlock(instance);
+        return status;
+    }
+    pthread_mutex_lock(&instance->stage->engine->lock);
+    free(instance->why);
+    instance->why = copy;
+    unlock(instance);
+    return status;
+}
+
+static int64_t service_now_ms(const struct telex_host *host, int32_t clock) {
+    (void)host;
+    return clock == TELEX_CLOCK_MONO ? mono_ms() : wall_clock_ms();
+}
+
+static telex_status service_view(const struct telex_host *host, const struct telex_rec *rec,
+                                 struct telex_view *out) {
+    (void)host;
+    if (!rec || out->size < sizeof(*out))
+        return TELEX_INVALID;
+    *out = (struct telex_view){.size = sizeof(*out),
+                               .version = rec->version,
+                               .schema = rec->schema,
+                               .id = rec->id,
+                               .body = rec->body};
+    return TELEX_OK;
+}
+
+static void service_retain(const struct telex_host *host, struct telex_rec *rec) {
+    (void)host;
+    record_retain(rec);
+}
+
+static void service_release(const struct telex_host *host, struct telex_rec *rec) {
+    (void)host;
+    record_release(rec);
+}
+
+static telex_status service_get(const struct telex_host *host, telex_lease lease, const char *schema,
+                                struct telex_bytes id, uint64_t version, struct telex_rec **out) {
+    (void)lease;
+    *out = NULL;
+    if (id.size == 0 || id.size > TELEX_ID_MAX_BYTES)
+        return TELEX_INVALID;
+    *out = journal_get(instance_of(host)->stage->engine->journal, schema, id, version);
+    return *out ? TELEX_OK : TELEX_NOT_FOUND;
+}
+
+static telex_status service_open(const struct telex_host *host, telex_lease *out) {
+    struct instance *instance = instance_of(host);
+    struct stage *stage = instance->stage;
+    struct engine *engine = stage->engine;
+    telex_status status = TELEX_OK;
+    *out = 0;
+    pthread_mutex_lock(&engine->lock);
+    bool stateful_busy = (stage->class->flags & TELEX_STAGE_STATEFUL) && instance->n_open > 0;
+    /* A flush lets stages other than sources close their books. */
+    bool closed = engine->phase >= PHASE_DRAIN || (engine->phase == PHASE_FLUSH && stage->source);
+    if (instance->dead || closed || instance->state >= INSTANCE_STOPPING)
+        status = TELEX_CANCELLED;
+    else if (stateful_busy || !stage_has_room_locked(stage) ||
+             instance->n_open >= stage->config->open_steps) {
+        instance->starved = true;
+        status = TELEX_AGAIN;
+    } else {
+        struct step *step = step_open_locked(instance, NULL, NULL);
+        status = step ? TELEX_OK : TELEX_AGAIN;
+        *out = step ? step->lease : 0;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+static telex_status service_loan(const struct telex_host *host, telex_lease lease, uint32_t port,
+                                 uint64_t capacity, struct telex_loan *out) {
+    struct instance *instance = instance_of(host);
+    struct stage *stage = instance->stage;
+    if (out->size < sizeof(*out) || port >= stage->n_out_ports)
+        return broken_rule(instance, "port-exists", lease);
+    if (capacity > TELEX_BODY_MAX_BYTES)
+        return TELEX_LIMIT;
+    struct loan *loan = calloc(1, sizeof(*loan));
+    uint8_t *data = malloc(capacity ? capacity : 1);
+    struct step *step = loan && data ? lock_step(instance, lease) : NULL;
+    telex_status status = TELEX_OK;
+    if (!step)
+        status = loan && data ? broken_rule(instance, "lease-open", lease) : TELEX_AGAIN;
+    else if (step->n_outputs + step->n_loans >= stage->class->max_outputs) {
+        unlock(instance);
+        status = TELEX_LIMIT;
+    }
+    if (status != TELEX_OK) {
+        free(loan);
+        free(data);
+        return status;
+    }
+    *loan = (struct loan){.next = instance->loans,
+                          .handle = ++instance->last_loan,
+                          .lease = lease,
+                          .port = port,
+                          .capacity = capacity,
+                          .data = data};
+    instance->loans = loan;
+    step->n_loans++;
+    unlock(instance);
+    *out = (struct telex_loan){
+        .size = sizeof(*out), .port = port, .handle = loan->handle, .capacity = capacity, .data = data};
+    return TELEX_OK;
+}
+
+/* Take a loan off the instance's list; its step loses it too, where it is still open. NULL: no such loan. */
+static struct loan *take_loan(struct instance *instance, struct telex_loan *outside) {
+    pthread_mutex_lock(&instance->stage->engine->lock);
+    struct loan **at = &instance->loans;
+    while (*at && (*at)->handle != outside->handle)
+        at = &(*at)->next;
+    struct loan *loan = *at;
+    if (loan) {
+        *at = loan->next;
+        struct step *step = step_find_locked(instance->stage->engine, loan->lease, instance);
+        if (step)
+            step->n_loans--;
+    }
+    unlock(instance);
+    outside->data = NULL;
+    outside->handle = 0;
+    return loan;
+}
+
+static bool port_declares(const struct telex_stage *class, uint32_t n, const struct telex_rec *rec) {
+    for (const struct telex_port *const *port = class->ports; *port; port++) {
+        if ((*port)->direction != TELEX_OUT || n-- > 0)
+            continue;
+        for (const char *const *schema = (*port)->schemas; *schema; schema++)
+            if (strcmp(*schema, "*") == 0 || record_is(rec, *schema))
+                return true;
+    }
+    return false;
+}
+
+/* Append an output to an open step. Takes the reference, also on failure. */
+static telex_status append(struct instance *instance, telex_lease lease, uint32_t port, struct telex_rec *rec,
+                           bool forwarded) {
+    struct step *step = lock_step(instance, lease);
+    if (!step) {
+        record_release(rec);
+        return broken_rule(instance, "lease-open", lease);
+    }
+    if (step->n_outputs == step->outputs_capacity) {
+        uint32_t capacity = step->outputs_capacity ? 2 * step->outputs_capacity : 4;
+        struct output *outputs = realloc(step->outputs, capacity * sizeof(*outputs));
+        if (!outputs) {
+            unlock(instance);
+            record_release(rec);
+            return TELEX_AGAIN;
+        }
+        step->outputs = outputs;
+        step->outputs_capacity = capacity;
+    }
+    step->outputs[step->n_outputs++] = (struct output){rec, port, forwarded};
+    unlock(instance);
+    return TELEX_OK;
+}
+
+static telex_status service_commit(const struct telex_host *host, struct telex_loan *outside,
+                                   uint64_t length) {
+    struct instance *instance = instance_of(host);
+    struct loan *loan = take_loan(instance, outside);
+    if (!loan)
+        return broken_rule(instance, "loan-once", 0);
+    telex_lease lease = loan->lease;
+    uint32_t port = loan->port;
+    const char *why = "longer than the loan";
+    struct telex_rec *rec = NULL;
+    if (length <= loan->capacity)
+        rec = record_create(loan->data, length, &why);
+    else
+        free(loan->data);
+    free(loan);
+    if (rec && !port_declares(instance->stage->class, port, rec)) {
+        why = "its schema is not one that the port declares";
+        record_release(rec);
+        rec = NULL;
+    }
+    if (!rec) {
+        log_say(TELEX_ERROR, instance->stage->config->name,
+                "plugin %s broke rule output-is-message: %s; the output is dropped",
+                instance->stage->class->name, why);
+        return TELEX_INVALID;
+    }
+    return append(instance, lease, port, rec, false);
+}
+
+static void service_abandon(const struct telex_host *host, struct telex_loan *outside) {
+    struct loan *loan = take_loan(instance_of(host), outside);
+    if (!loan)
+        return;
+    free(loan->data);
+    free(loan);
+}
+
+static telex_status service_forward(const struct telex_host *host, telex_lease lease, uint32_t port,
+                                    struct telex_rec *rec) {
+    struct instance *instance = instance_of(host);
+    struct stage *stage = instance->stage;
+    if (!rec || port >= stage->n_out_ports || !port_declares(stage->class, port, rec))
+        return broken_rule(instance, "port-exists", lease);
+    struct step *step = lock_step(instance, lease);
+    bool full = step && step->n_outputs + step->n_loans >= stage->class->max_outputs;
+    if (step)
+        unlock(instance);
+    if (full)
+        return TELEX_LIMIT;
+    return append(instance, lease, port, record_retain(rec), rec->seq != 0);
+}
+
+static telex_status service_complete(const struct telex_host *host, telex_lease lease, telex_status status) {
+    return step_complete(instance_of(host), lease, status);
+}
+
+static int32_t service_cancelled(const struct telex_host *host, telex_lease lease) {
+    struct instance *instance = instance_of(host);
+    struct step *step = lock_step(instance, lease);
+    if (!step)
+        return 1;
+    int32_t cancelled = step->cancelled || instance->stage->engine->phase == PHASE_STOP;
+    unlock(instance);
+    return cancelled;
+}
+
+static telex_status service_post(const struct telex_host *host, void (*fn)(void *arg), void *arg) {
+    return post_task(instance_of(host), fn, arg) ? TELEX_OK : TELEX_CANCELLED;
+}
+
+static void service_exhausted(const struct telex_host *host) {
+    struct instance *instance = instance_of(host);
+    pthread_mutex_lock(&instance->stage->engine->lock);
+    instance->stage->exhausted = true;
+    unlock(instance);
+    engine_nudge(instance->stage->engine);
+}
+
+void service_fill(struct instance *instance) {
+    instance->host = (struct telex_host){
+        .size = sizeof(struct telex_host),
+        .abi_minor = TELEX_ABI_MINOR,
+        .impl = instance,
+        .ext = service_ext,
+        .log = service_log,
+        .fail = service_fail,
+        .now_ms = service_now_ms,
+        .view = service_view,
+        .retain = service_retain,
+        .release = service_release,
+        .get = service_get,
+        .open = service_open,
+        .loan = service_loan,
+        .commit = service_commit,
+        .abandon = service_abandon,
+        .forward = service_forward,
+        .complete = service_complete,
+        .cancelled = service_cancelled,
+        .post = service_post,
+        .exhausted = service_exhausted,
+    };
+}

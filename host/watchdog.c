@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watchdog.c - a thread that looks at deadlines.
+ *
+ * A step past its deadline is asked to end through cancel(); GRACE_MS later it is taken away. An isolated
+ * instance loses its process. One in this process cannot be ended: where its thread hangs in a call it is
+ * marked dead, left behind with that thread, and the stage goes on with a new thread and instance. */
+#include "engine.h"
+
+#include <time.h>
+
+#include "instance.h"
+#include "log.h"
+
+enum { LOOK_EVERY_MS = 50, GRACE_MS = 1000 };
+
+/* The first open step that is past deadline + grace_ms and (for the first look) not marked yet. */
+static struct step *find_late_locked(struct engine *engine, int64_t now_ms, int64_t grace_ms, bool marked) {
+    for (uint32_t i = 0; i < engine->n_slots; i++) {
+        struct step *step = engine->slots[i];
+        if (step->state == STEP_OPEN && step->overdue == marked && now_ms > step->deadline_ms + grace_ms)
+            return step;
+    }
+    return NULL;
+}
+
+/* Leave a hanging instance behind and give its stage a new thread. */
+static void leave_behind_locked(struct stage *stage, struct instance *instance) {
+    instance->dead = true;
+    step_abandon_all_locked(instance, 0, "passed its deadline");
+    stage->instance = NULL;
+    stage->n_crashes++;
+    pthread_detach(stage->thread);
+    log_say(TELEX_ERROR, stage->config->name,
+            "plugin %s hangs in a call; it is left behind and the stage starts anew. `isolation: process` "
+            "would end it",
+            stage->class->name);
+    if (strand_start(stage) < 0)
+        log_say(TELEX_ERROR, stage->config->name, "no thread for the new instance; the stage is down");
+}
+
+static void mark_late_locked(struct engine *engine, struct step *step) {
+    struct instance *instance = step->instance;
+    telex_lease lease = step->lease;
+    step->overdue = step->cancelled = true;
+    log_text(TELEX_WARN, instance->stage->config->name,
+             step->entry ? step->entry->rec->id : (struct telex_bytes){NULL, 0},
+             (struct telex_bytes){(const uint8_t *)"past its deadline; asked to end", 31});
+    if (!instance->calls->cancel || instance->state != INSTANCE_RUNNING)
+        return;
+    instance->watched = true;
+    pthread_mutex_unlock(&engine->lock);
+    instance->calls->cancel(instance->self, lease);
+    pthread_mutex_lock(&engine->lock);
+    instance->watched = false;
+    strand_wake_locked(instance->stage);
+}
+
+static void take_away_locked(struct step *step) {
+    struct instance *instance = step->instance;
+    struct stage *stage = instance->stage;
+    if (stage->instance != instance) /* of an earlier life: ends with it */
+        return;
+    if (instance->in_call && instance->calls == stage->class)
+        leave_behind_locked(stage, instance);
+    else {
+        instance_kill(instance);
+        step_abandon_all_locked(instance, step->lease, "passed its deadline");
+        stage_restart_locked(stage, "a step passed its deadline");
+    }
+}
+
+void *watchdog_thread(void *arg) {
+    struct engine *engine = arg;
+    pthread_mutex_lock(&engine->lock);
+    while (engine->phase != PHASE_STOP) {
+        int64_t now = mono_ms(), next = now + LOOK_EVERY_MS;
+        struct step *step;
+        while ((step = find_late_locked(engine, now, 0, false)))
+            mark_late_locked(engine, step);
+        while ((step = find_late_locked(engine, now, GRACE_MS, true)) &&
+               step->instance->stage->instance == step->instance)
+            take_away_locked(step);
+        struct timespec at = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
+        pthread_cond_timedwait(&engine->watch, &engine->lock, &at);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return NULL;
+}
