@@ -69,7 +69,8 @@ static int check_option(const struct checker *c, const json_t *option) {
                       "set .type to one of telex/option.h, or update telex");
     if (!short_text(option, "doc"))
         return refuse(c, "says nothing about its option", name, "give it one line of .doc");
-    if (strcmp(type, "choice") == 0 && json_array_size(json_object_get(option, "choices")) == 0)
+    const json_t *choices = json_object_get(option, "choices");
+    if (strcmp(type, "choice") == 0 && (json_array_size(choices) == 0 || !all_text(choices)))
         return refuse(c, "has a choice without choices:", name, "set .choices");
     const char *initial = json_string_value(json_object_get(option, "initial"));
     struct option_value value;
@@ -101,7 +102,8 @@ static int check_ports(const struct checker *c, const json_t *about) {
     json_t *port, *ports = json_object_get(about, "ports");
     json_array_foreach(ports, i, port) {
         const char *direction = json_string_value(json_object_get(port, "direction"));
-        if (!is_name(name_of(port)) || !direction || json_array_size(json_object_get(port, "schemas")) == 0)
+        if (!is_name(name_of(port)) || !direction || json_array_size(json_object_get(port, "schemas")) == 0 ||
+            !all_text(json_object_get(port, "schemas")))
             return refuse(c, "has a port without name, direction or schemas", name_of(port),
                           "see telex/stage.h");
         if (is_repeated(ports, i))

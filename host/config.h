@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.h - a pipeline as its operator wrote it, checked.
  *
- * config_load reads YAML (libfyaml), checks every key against what is known and every option against its plugin's
- * table, and collects all errors before it gives up; each error has file:line:column, the key's path and a remedy.
+ * config_load reads YAML (libfyaml), checks every key against what is known and every option against its
+ * plugin's table, and collects all errors before it gives up; each error has file:line:column, the key's path
+ * and a remedy.
  * `${env:NAME}` and `${env:NAME:-default}` are replaced in text values only, after parsing.
  *
  *     pipeline: archive                       # name, [a-z0-9-]
@@ -15,9 +16,11 @@
  *       signal:  {plugin: signal-archive, options: {...}}
  *       cluster: {plugin: cluster-story, from: signal}
  *       write:   {plugin: write-transformer, from: cluster, model: desk, isolation: process}
- *       wire:    {plugin: wire-site, from: {stage: write, port: dispatches, where: {beat: [a, b]}, keyed: true}}
+ *       wire:    {plugin: wire-site, from: {stage: write, where: {beat: [a, b]}, keyed: true}}
  *
- * `from` is a stage, "stage.port", a mapping, or a list of those. */
+ * `from` is a stage, "stage.port", a mapping (stage, port, to, where, keyed, capacity), or a list of those.
+ * Beside these keys a stage has: models (role: model), isolation (thread | process), attempts, retries, retry
+ * (pause before the first), open_steps, timeout, critical. docs/config.md says what each means. */
 #ifndef HOST_CONFIG_H
 #define HOST_CONFIG_H
 
@@ -45,29 +48,30 @@ struct config_where {
 };
 
 struct config_edge {
-    char *name;              /* "signal.records>cluster.records", the edge's identity in the journal */
-    size_t from, to;         /* indices into stages */
+    char *name;      /* "signal.records>cluster.records", the edge's identity in the journal */
+    size_t from, to; /* indices into stages */
     uint32_t from_port, to_port;
-    bool keyed;              /* one lease per message id at a time; a newer version replaces a waiting older one */
-    uint32_t capacity;       /* waiting messages at which the upstream stage gets no more input; default 256 */
+    bool keyed;        /* one lease per message id at a time; a newer version replaces a waiting older one;
+                        * default: true into a stage of role write, false elsewhere */
+    uint32_t capacity; /* waiting messages at which the upstream stage gets no more input; default 256 */
     struct config_where *where; /* all must pass */
     size_t n_where;
 };
 
 struct config_stage {
     char *name;
-    const struct telex_stage *builtin; /* a class of this program itself (`telex stage`); NULL: the plugin's */
-    const struct plugin_desc *plugin; /* borrowed from the registry */
-    struct telex_bytes options;       /* checked msgpack map, owned */
-    int isolation;                    /* default: process for role write, thread otherwise */
-    uint32_t attempts;                /* failures that count before quarantine; default 3 */
-    uint32_t retries;                 /* RETRY answers before quarantine; default 30 */
-    int64_t retry_ms;                 /* pause before the first retry, doubling up to 60 s; default 500 ms */
-    uint32_t open_steps;              /* at most this many at once; default 1 for role write, 64 otherwise */
-    int64_t timeout_ms;               /* per step; default 30 s, 600 s for role write */
-    bool critical;                    /* the pipeline stops when this stage fails for good */
-    size_t *models;                   /* indices into models; [0] answers to "" */
-    char **model_roles;               /* under which name the stage knows each */
+    const struct telex_stage *builtin; /* a class of this program itself; NULL: the plugin's */
+    const struct plugin_desc *plugin;  /* borrowed from the registry */
+    struct telex_bytes options;        /* checked msgpack map, owned */
+    int isolation;                     /* default: process for role write, thread otherwise */
+    uint32_t attempts;                 /* failures that count before quarantine; default 3 */
+    uint32_t retries;                  /* RETRY answers before quarantine; default 30 */
+    int64_t retry_ms;                  /* pause before the first retry, doubling up to 60 s; default 500 ms */
+    uint32_t open_steps;               /* at most this many at once; default 1 for role write, 64 otherwise */
+    int64_t timeout_ms;                /* per step; default 30 s, 600 s for role write */
+    bool critical;                     /* the pipeline stops when this stage fails for good */
+    size_t *models;                    /* indices into models; [0] answers to "" */
+    char **model_roles;                /* under which name the stage knows each */
     size_t n_models;
     int line, column;
 };
@@ -75,9 +79,9 @@ struct config_stage {
 enum { DURABILITY_FULL = 0, DURABILITY_NORMAL = 1, DURABILITY_MEMORY = 2 };
 
 struct config {
-    char *path;     /* of the file */
-    char *dir;      /* absolute, what relative paths in it start from */
-    char *pipeline; /* name */
+    char *path;         /* of the file */
+    char *dir;          /* absolute, what relative paths in it start from */
+    char *pipeline;     /* name */
     char *journal_path; /* absolute; default var/<pipeline>.journal */
     int durability;
     int64_t retention_ms;
@@ -91,15 +95,34 @@ struct config {
     size_t n_edges;
 };
 
-/* Load and check a config. `overrides` is a NULL-ended list of "path.to.key=value" texts from the command line, or
- * NULL. 0 and *out (config_destroy), or the number of errors, each printed to `errors` as
- * "file:line:column: path: what is wrong; remedy". */
+/* One thing that is wrong. */
+struct config_error {
+    char *file; /* the config, or "--set": then line is the number of the override, from 1 */
+    char *path; /* "stages.write.options.beats", or a word in brackets such as (syntax) */
+    char *text; /* "what is wrong; remedy" */
+    int line, column;
+};
+
+struct config_errors {
+    struct config_error *items; /* in the order of the file */
+    size_t count;
+};
+void config_errors_finish(struct config_errors *errors); /* accepts a zeroed one */
+
+/* Load and check a config. `overrides` is a NULL-ended list of "path.to.key=value" texts from the command
+ * line, or NULL; a value is YAML, so a list is "[a, b]". 0 and *out (config_destroy), or the number of
+ * errors, in *errors (zeroed by the caller, finished by the caller). */
+int config_check(const char *path, const char *const *overrides, struct registry *registry,
+                 struct config_errors *errors, struct config **out);
+
+/* The same with the errors printed to `errors`, one a line, as "file:line:column: path: what is wrong;
+ * remedy". */
 int config_load(const char *path, const char *const *overrides, struct registry *registry, FILE *errors,
                 struct config **out);
 void config_destroy(struct config *config);
 
-/* Check a loose set of options given as key=value texts against a plugin (for `telex stage NAME -o key=value`). Gives
- * the checked map in *out (free out->data). 0 or the number of errors, printed. */
+/* Check a loose set of options given as key=value texts against a plugin (for `telex stage NAME -o
+ * key=value`). Gives the checked map in *out (free out->data). 0 or the number of errors, printed. */
 int config_options(const struct plugin_desc *plugin, const char *const *pairs, const char *dir, FILE *errors,
                    struct telex_bytes *out);
 

@@ -14,7 +14,13 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"run", "CONFIG", "run a pipeline", cmd_run}, /* cli/run.c */
+    {"validate", "CONFIG", "check a config: every error with file:line:column",
+     cmd_validate},                                                                      /* cli/validate.c */
+    {"graph", "CONFIG", "draw a pipeline as DOT", cmd_graph},                            /* cli/graph.c */
     {"plugins", "[NAME]", "list plugins, or show one's options and ports", cmd_plugins}, /* cli/plugins.c */
+    {"stage", "NAME [-o KEY=VALUE]...", "one stage alone: JSONL in, JSONL out", cmd_stage}, /* cli/stage.c */
+    {"schema", "", "JSON Schema of configs, for editors", cmd_schema},                      /* cli/schema.c */
     {0},
 };
 
