@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cluster.c - one record's way: read it, find its like, score, join or found, mend, report.
+ *
+ * Every change is applied by apply_join or story_absorb, here and when the log is replayed, so that a
+ * restored cluster is the one that was lost. Nothing that a decision reads lies outside live stories, the
+ * clock and the counter. */
+#include "story.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cluster_create(const struct cluster_options *options, const struct cluster_sink *sink,
+                   struct cluster **out) {
+    struct cluster *cluster = calloc(1, sizeof(*cluster));
+    if (!cluster)
+        return -ENOMEM;
+    cluster->options = *options;
+    cluster->sink = *sink;
+    cluster->next_seq = 1;
+    cluster->rules = (struct text_rules){
+        .lead_bytes = (uint32_t)options->lead_bytes,
+        .title_word = TEXT_WEIGHT_ONE,
+        .title_pair = TEXT_WEIGHT_ONE / 2,
+        .title_name = TEXT_WEIGHT_ONE / 2,
+        .title_number = TEXT_WEIGHT_ONE * 3 / 4,
+        .lead_word = TEXT_WEIGHT_ONE / 4,
+        .lead_pair = TEXT_WEIGHT_ONE / 8,
+        .lead_name = TEXT_WEIGHT_ONE / 2,
+        .lead_number = TEXT_WEIGHT_ONE / 4,
+    };
+    if (index_init(&cluster->index) != 0 || records_init(cluster) != 0) {
+        cluster_destroy(cluster);
+        return -ENOMEM;
+    }
+    *out = cluster;
+    return 0;
+}
+
+void cluster_destroy(struct cluster *cluster) {
+    if (!cluster)
+        return;
+    while (cluster->newest)
+        story_free(cluster, cluster->newest);
+    records_finish(cluster);
+    index_finish(&cluster->index);
+    free(cluster->stories);
+    free(cluster->free_slots);
+    free(cluster->walk);
+    free(cluster->walk_epoch);
+    free(cluster->touched);
+    free(cluster->by_seq);
+    free(cluster);
+}
+
+void cluster_explain(struct cluster *cluster, const char *format, ...) {
+    char line[768];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    cluster->sink.explain(cluster->sink.arg, line);
+}
+
+/* When it happened, as far as the record can be believed: not later than it was fetched. */
+static int64_t event_time(const struct cluster *cluster, const struct cluster_record *record) {
+    int64_t ms = record->published_ms > 0 ? record->published_ms : record->fetched_ms;
+    if (record->fetched_ms > 0 && ms > record->fetched_ms)
+        ms = record->fetched_ms;
+    return ms > 0 ? ms : cluster->clock_ms;
+}
+
+/* Put a record in its story, founding it where `event` says so. Used live and in replay. */
+static int apply_join(struct cluster *cluster, const struct cluster_event *event, struct record *record,
+                      struct text_slice url, struct story **out) {
+    struct story *story = story_by_seq(cluster, event->story);
+    record->seq = event->seq;
+    record->likeness = (uint8_t)event->likeness;
+    record->like = event->like;
+    cluster->clock_ms = event->clock_ms;
+    if (!story) {
+        if (event->story != event->seq)
+            return -EBADMSG;
+        story = story_new(cluster, event->seq, record->id);
+        if (!story)
+            return -ENOMEM;
+    }
+    int err = record_link(cluster, record, url);
+    if (!err)
+        err = story_add(cluster, story, record);
+    if (!err)
+        err = story_note_event(story, event->seq);
+    if (!err)
+        story_touch(cluster, story);
+    *out = story;
+    return err;
+}
+
+static int retire(struct cluster *cluster) {
+    int64_t before = cluster->clock_ms - cluster->options.retire_ms;
+    for (int n = 0; n < CLUSTER_RETIRED_MAX && cluster->oldest; n++) {
+        struct story *story = cluster->oldest;
+        bool full = cluster->n_records > (uint64_t)cluster->options.max_records;
+        if (story->touched_ms >= before && !full)
+            break;
+        for (uint32_t i = 0; i < story->n_events; i++) {
+            int err = cluster->sink.forget(cluster->sink.arg, story->events[i]);
+            if (err)
+                return err;
+        }
+        int err = cluster->sink.forget_memory(cluster->sink.arg, story->seq);
+        if (err)
+            return err;
+        if (cluster->sink.explain)
+            cluster_explain(cluster, "story %.8s retires with %u records%s", story->id, story->n_members,
+                            full ? ", for room" : "");
+        story_free(cluster, story);
+    }
+    return 0;
+}
+
+static void explain_join(struct cluster *cluster, const struct record *record, const struct candidate *best,
+                         const char *decision) {
+    if (!cluster->sink.explain)
+        return;
+    int id = (int)record->id.len;
+    if (!best) {
+        cluster_explain(cluster, "record %.*s: %s, no story shares a telling term", id, record->id.data,
+                        decision);
+        return;
+    }
+    cluster_explain(
+        cluster,
+        "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
+        "evidence %.2f, time %.3f, conflict -%.3f (%u agree, %u against), outlet -%.3f",
+        id, record->id.data, best->story->id, best->story->n_reports, decision, best->score, best->need,
+        best->profile, best->member, best->nearest ? (int)best->nearest->id.len : 0,
+        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->conflict, best->agree,
+        best->contradict, best->outlet);
+}
+
+/* The story that a record belongs to, or NULL: it founds its own. */
+static struct story *choose(struct cluster *cluster, const struct record *record) {
+    struct candidate found[CANDIDATES_MAX];
+    uint32_t n = score_candidates(cluster, record, found);
+    struct candidate *best = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        score_join(cluster, record, &found[i]);
+        if (!best || found[i].score - found[i].need > best->score - best->need)
+            best = &found[i];
+    }
+    bool joins = best && best->score >= best->need;
+    explain_join(cluster, record, best, joins ? "join" : "new");
+    return joins ? best->story : NULL;
+}
+
+/* A record whose text is known already. */
+static int count_copy(struct cluster *cluster, struct story *story, const struct record *record) {
+    story->memory.copies++;
+    if (cluster->sink.explain)
+        cluster_explain(cluster, "record %.*s: counted as a copy in story %.8s, which lists %u records",
+                        (int)record->id.len, record->id.data, story->id, story->n_members);
+    return cluster->sink.remember(cluster->sink.arg, &story->memory);
+}
+
+static int place(struct cluster *cluster, struct record *record, const struct cluster_record *from) {
+    enum cluster_likeness likeness;
+    const struct record *like = record_like(cluster, record, from->url, &likeness);
+    struct story *story = like ? like->story : choose(cluster, record);
+    record->likeness = (uint8_t)likeness;
+    if (like && cluster->sink.explain)
+        cluster_explain(cluster, "record %.*s and story %.8s (%u): %s of %.*s", (int)record->id.len,
+                        record->id.data, story->id, story->n_reports,
+                        likeness == CLUSTER_COPY ? "copy" : "revision", (int)like->id.len, like->id.data);
+    if (likeness == CLUSTER_COPY && story->n_members >= cluster->options.max_listed) {
+        int err = count_copy(cluster, story, record);
+        record_free(cluster, record);
+        return err;
+    }
+    bool fact = !story || gate_fact(cluster, story, record);
+    struct cluster_event event = {.seq = cluster->next_seq++,
+                                  .kind = CLUSTER_JOIN,
+                                  .clock_ms = cluster->clock_ms,
+                                  .record = record->id,
+                                  .version = record->version,
+                                  .likeness = likeness,
+                                  .like = like ? like->seq : 0};
+    event.story = story ? story->seq : event.seq;
+    const char *reason = !story ? "new" : likeness == CLUSTER_COPY ? "copy" : "joined";
+    int err = apply_join(cluster, &event, record, from->url, &story);
+    if (!err)
+        err = cluster->sink.event(cluster->sink.arg, &event);
+    if (!err && likeness == CLUSTER_NEW)
+        err = merge_around(cluster, &story);
+    bool merged = cluster->next_seq != event.seq + 1;
+    unsigned change =
+        (fact ? GATE_FACT : 0u) | (likeness == CLUSTER_COPY ? GATE_COPY : 0u) | (merged ? GATE_MERGED : 0u);
+    return err ? err : gate_report(cluster, story, merged ? "merged" : reason, change);
+}
+
+static struct record *read_record(struct cluster *cluster, const struct cluster_record *from,
+                                  int64_t event_ms) {
+    struct cluster_record named = *from;
+    const char *outlet = cluster->options.outlet;
+    if (!named.outlet.len)
+        named.outlet = (struct text_slice){outlet, strlen(outlet)};
+    text_analyse(&cluster->doc, named.title, named.text, named.outlet, &cluster->rules);
+    return record_new(cluster, &named, event_ms);
+}
+
+int cluster_add(struct cluster *cluster, const struct cluster_record *from) {
+    if (from->id.len == 0 || from->id.len > CLUSTER_ID_BYTES)
+        return -EINVAL;
+    int64_t event_ms = event_time(cluster, from);
+    if (event_ms > cluster->clock_ms)
+        cluster->clock_ms = event_ms;
+    int err = retire(cluster);
+    if (err)
+        return err;
+    struct record *known = record_find(cluster, from->id);
+    if (known) {
+        if (from->version <= known->version)
+            return 0;
+        return gate_report(cluster, known->story, "edited", GATE_FACT);
+    }
+    struct record *record = read_record(cluster, from, event_ms);
+    return record ? place(cluster, record, from) : -ENOMEM;
+}
+
+int cluster_restore_event(struct cluster *cluster, const struct cluster_event *event,
+                          const struct cluster_record *from) {
+    if (event->seq >= cluster->next_seq)
+        cluster->next_seq = event->seq + 1;
+    if (event->kind == CLUSTER_MERGE) {
+        struct story *into = story_by_seq(cluster, event->into), *gone = story_by_seq(cluster, event->story);
+        if (!into || !gone || into == gone)
+            return -EBADMSG;
+        cluster->clock_ms = event->clock_ms;
+        int err = story_absorb(cluster, into, gone);
+        if (!err)
+            err = story_note_event(into, event->seq);
+        if (!err)
+            story_touch(cluster, into);
+        return err;
+    }
+    struct cluster_record lost = {.id = event->record, .version = event->version};
+    const struct cluster_record *source = from ? from : &lost;
+    struct story *story;
+    cluster->clock_ms = event->clock_ms;
+    struct record *record = read_record(cluster, source, event_time(cluster, source));
+    if (!record)
+        return -ENOMEM;
+    return apply_join(cluster, event, record, source->url, &story);
+}
+
+int cluster_restore_memory(struct cluster *cluster, const struct cluster_memory *memory) {
+    struct story *story = story_by_seq(cluster, memory->story);
+    if (!story)
+        return -EBADMSG;
+    story->memory = *memory;
+    return 0;
+}
+
+void cluster_restore_clock(struct cluster *cluster, uint64_t next_seq, int64_t clock_ms) {
+    cluster->next_seq = next_seq;
+    cluster->clock_ms = clock_ms;
+}
+
+uint64_t cluster_next_seq(const struct cluster *cluster) {
+    return cluster->next_seq;
+}
+
+int64_t cluster_clock_ms(const struct cluster *cluster) {
+    return cluster->clock_ms;
+}
+
+uint32_t cluster_live_stories(const struct cluster *cluster) {
+    return cluster->n_stories;
+}
+
+uint32_t cluster_live_records(const struct cluster *cluster) {
+    return cluster->n_records;
+}

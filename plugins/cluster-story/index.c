@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* index.c - a hash table of terms with their postings.
+ *
+ * Nothing iterates over the table, so its order never shows. */
+#include "index.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TABLE_START = 1024, TERMS_START = 512, POSTINGS_START = 2 };
+
+int index_init(struct index *index) {
+    memset(index, 0, sizeof(*index));
+    index->free_list = UINT32_MAX;
+    index->table = calloc(TABLE_START, sizeof(*index->table));
+    if (!index->table)
+        return -ENOMEM;
+    index->table_size = TABLE_START;
+    return 0;
+}
+
+void index_finish(struct index *index) {
+    for (uint32_t i = 0; i < index->n_terms; i++)
+        free(index->terms[i].postings);
+    free(index->terms);
+    free(index->table);
+    memset(index, 0, sizeof(*index));
+}
+
+static uint32_t home(const struct index *index, uint64_t hash) {
+    return (uint32_t)(hash >> 20) & (index->table_size - 1);
+}
+
+static uint32_t probe(const struct index *index, uint64_t hash) {
+    uint32_t slot = home(index, hash);
+    while (index->table[slot] && index->terms[index->table[slot] - 1].hash != hash)
+        slot = (slot + 1) & (index->table_size - 1);
+    return slot;
+}
+
+static int grow_table(struct index *index) {
+    uint32_t size = index->table_size;
+    uint32_t *old = index->table;
+    uint32_t *table = calloc(size * 2u, sizeof(*table));
+    if (!table)
+        return -ENOMEM;
+    index->table = table;
+    index->table_size = size * 2u;
+    for (uint32_t i = 0; i < size; i++) {
+        if (old[i])
+            table[probe(index, index->terms[old[i] - 1].hash)] = old[i];
+    }
+    free(old);
+    return 0;
+}
+
+/* A free number for a new term; UINT32_MAX when out of memory. */
+static uint32_t new_number(struct index *index) {
+    if (index->free_list != UINT32_MAX) {
+        uint32_t number = index->free_list;
+        index->free_list = index->terms[number].n_stories;
+        return number;
+    }
+    if (index->n_terms == index->capacity) {
+        uint32_t capacity = index->capacity ? index->capacity * 2 : TERMS_START;
+        struct term *terms = realloc(index->terms, capacity * sizeof(*terms));
+        if (!terms)
+            return UINT32_MAX;
+        index->terms = terms;
+        index->capacity = capacity;
+    }
+    return index->n_terms++;
+}
+
+uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille) {
+    uint32_t slot = probe(index, hash);
+    if (index->table[slot]) {
+        index->terms[index->table[slot] - 1].users++;
+        return index->table[slot] - 1;
+    }
+    if (index->table_used * 2 >= index->table_size) {
+        if (grow_table(index) != 0)
+            return UINT32_MAX;
+        slot = probe(index, hash);
+    }
+    uint32_t number = new_number(index);
+    if (number == UINT32_MAX)
+        return number;
+    index->terms[number] = (struct term){.hash = hash, .users = 1, .per_mille = per_mille};
+    index->table[slot] = number + 1;
+    index->table_used++;
+    return number;
+}
+
+uint32_t index_find(const struct index *index, uint64_t hash) {
+    uint32_t slot = probe(index, hash);
+    return index->table[slot] ? index->table[slot] - 1 : UINT32_MAX;
+}
+
+/* Close the hole at `slot` so that every entry stays reachable from its home. */
+static void close_hole(struct index *index, uint32_t slot) {
+    uint32_t mask = index->table_size - 1;
+    uint32_t next = (slot + 1) & mask;
+    while (index->table[next]) {
+        uint32_t wanted = home(index, index->terms[index->table[next] - 1].hash);
+        if (((next - wanted) & mask) >= ((next - slot) & mask)) {
+            index->table[slot] = index->table[next];
+            slot = next;
+        }
+        next = (next + 1) & mask;
+    }
+    index->table[slot] = 0;
+    index->table_used--;
+}
+
+void index_drop(struct index *index, uint32_t number) {
+    struct term *term = &index->terms[number];
+    if (--term->users)
+        return;
+    close_hole(index, probe(index, term->hash));
+    free(term->postings);
+    *term = (struct term){.n_stories = index->free_list};
+    index->free_list = number;
+}
+
+int index_reserve(struct index *index, uint32_t number) {
+    struct term *term = &index->terms[number];
+    if (term->n_stories < term->capacity)
+        return 0;
+    uint32_t capacity = term->capacity ? term->capacity * 2 : POSTINGS_START;
+    struct posting *postings = realloc(term->postings, capacity * sizeof(*postings));
+    if (!postings)
+        return -ENOMEM;
+    term->postings = postings;
+    term->capacity = capacity;
+    return 0;
+}
+
+uint32_t index_post(struct index *index, uint32_t number, struct posting posting) {
+    struct term *term = &index->terms[number];
+    term->postings[term->n_stories] = posting;
+    return term->n_stories++;
+}
+
+int index_unpost(struct index *index, uint32_t number, uint32_t place, struct posting *moved) {
+    struct term *term = &index->terms[number];
+    uint32_t last = --term->n_stories;
+    if (place == last)
+        return false;
+    term->postings[place] = term->postings[last];
+    *moved = term->postings[place];
+    return true;
+}

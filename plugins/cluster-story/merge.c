@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* merge.c - stories that turn out to be one.
+ *
+ * Joining decides on one record and the order of arrival; what it split apart is mended here, where whole
+ * stories are compared. Welding two events is the worse error, so three judges must agree: the profiles, a
+ * quorum of single pairs across the two, and the anchors. The older story goes on; the other's id leads to
+ * it. */
+#include "story.h"
+
+#include <stdlib.h>
+
+static uint32_t sample(const struct story *story, uint32_t most) {
+    return story->n_members < most ? story->n_members : most;
+}
+
+/* The share of cross pairs that agree, over at most PAIRS_MAX pairs spread evenly over both stories. */
+static double cross_pairs(struct cluster *cluster, const struct story *a, const struct story *b) {
+    uint32_t n_a = sample(a, 8), n_b = sample(b, PAIRS_MAX / n_a), agree = 0, pairs = 0;
+    for (uint32_t i = 0; i < n_a; i++) {
+        score_mark(cluster, a->members[(uint64_t)i * a->n_members / n_a]);
+        for (uint32_t k = 0; k < n_b; k++) {
+            const struct record *other = b->members[(uint64_t)k * b->n_members / n_b];
+            pairs++;
+            agree += score_with(cluster, other) >= cluster->options.quorum_pair;
+        }
+    }
+    return (double)agree / pairs;
+}
+
+static bool far_apart(const struct cluster *cluster, const struct story *a, const struct story *b) {
+    int64_t gap = a->first_ms > b->last_ms ? a->first_ms - b->last_ms : b->first_ms - a->last_ms;
+    return gap > cluster->options.retire_ms;
+}
+
+/* Whether every outlet of `few` is in `many` already: then it may be one hand with a template. */
+static bool same_outlets(const struct story *few, const struct story *many) {
+    for (uint32_t i = 0; i < few->n_outlets; i++) {
+        uint32_t k = 0;
+        while (k < many->n_outlets && many->outlets[k].key != few->outlets[i].key)
+            k++;
+        if (k == many->n_outlets)
+            return false;
+    }
+    return few->n_outlets > 0;
+}
+
+/* Whether two stories are one event. Larger stories need more. */
+static bool are_one(struct cluster *cluster, const struct story *a, const struct story *b) {
+    const struct story *smaller = a->n_reports < b->n_reports ? a : b;
+    double score = score_stories(cluster, a, b);
+    double need =
+        cluster->options.merge - score_ease(cluster) +
+        (cluster->options.join - cluster->options.merge) / (smaller->n_reports * smaller->n_reports);
+    if (same_outlets(smaller, smaller == a ? b : a))
+        need += cluster->options.same_outlet;
+    if (score < need || far_apart(cluster, a, b))
+        return false;
+    bool conflict = anchors_conflict(a, b) || anchors_conflict(b, a);
+    double quorum = conflict ? 0 : cross_pairs(cluster, a, b);
+    bool one = !conflict && quorum >= cluster->options.quorum;
+    if (cluster->sink.explain)
+        cluster_explain(cluster,
+                        "stories %.8s (%u) and %.8s (%u): %s, profiles %.3f of %.3f, quorum %.2f of %.2f%s",
+                        a->id, a->n_reports, b->id, b->n_reports, one ? "merge" : "stay apart", score, need,
+                        quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
+    return one;
+}
+
+static int merge(struct cluster *cluster, struct story *into, struct story *from) {
+    struct cluster_event event = {.seq = cluster->next_seq++,
+                                  .kind = CLUSTER_MERGE,
+                                  .clock_ms = cluster->clock_ms,
+                                  .story = from->seq,
+                                  .into = into->seq};
+    int err = gate_report_merged(cluster, from, into);
+    if (!err)
+        err = cluster->sink.event(cluster->sink.arg, &event);
+    if (!err)
+        err = cluster->sink.forget_memory(cluster->sink.arg, from->seq);
+    if (!err)
+        err = story_absorb(cluster, into, from);
+    if (!err)
+        err = story_note_event(into, event.seq);
+    if (!err)
+        story_touch(cluster, into);
+    return err;
+}
+
+int merge_around(struct cluster *cluster, struct story **story) {
+    struct candidate found[CANDIDATES_MAX];
+    for (int round = 0; round < CLUSTER_MERGES_MAX; round++) {
+        uint32_t n = score_neighbours(cluster, *story, found);
+        struct story *other = NULL;
+        for (uint32_t i = 0; i < n && !other; i++) {
+            if (are_one(cluster, *story, found[i].story))
+                other = found[i].story;
+        }
+        if (!other)
+            return 0;
+        struct story *into = other->seq < (*story)->seq ? other : *story;
+        struct story *from = into == other ? *story : other;
+        int err = merge(cluster, into, from);
+        if (err)
+            return err;
+        *story = into;
+    }
+    return 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* record.c - live records, by id and by what makes two of them one text.
+ *
+ * A record has up to eight keys: its address, its words, its title at its outlet, and the four quarters of
+ * its similarity hash. Records under one key form a chain, newest first, that no look-up follows further than
+ * CHAIN_MAX, so a flood of equal records costs a bounded time each. */
+#include "story.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TITLE_BYTES_KEPT = 240, OUTLET_BYTES_KEPT = 120 };
+enum { TABLE_START = 1024, CHAIN_MAX = 32, NEAR_BITS = 3, TITLE_WORDS_MIN = 4, KEYS_OF_SIMHASH = 4 };
+static const int64_t SAME_TITLE_MS = 24 * 3600 * 1000;
+
+int records_init(struct cluster *cluster) {
+    cluster->ids = calloc(TABLE_START, sizeof(struct record *));
+    cluster->keys = calloc(TABLE_START, sizeof(struct key_head));
+    cluster->ids_size = cluster->keys_size = TABLE_START;
+    return cluster->ids && cluster->keys ? 0 : -ENOMEM;
+}
+
+void records_finish(struct cluster *cluster) {
+    free(cluster->ids);
+    free(cluster->keys);
+}
+
+/* The length of a text cut to at most `most` bytes, not inside a character. */
+static size_t cut_text(struct text_slice text, size_t most) {
+    if (text.len <= most)
+        return text.len;
+    while (most > 0 && ((unsigned char)text.data[most] & 0xc0) == 0x80)
+        most--;
+    return most;
+}
+
+struct record *record_new(struct cluster *cluster, const struct cluster_record *from, int64_t event_ms) {
+    const struct text_doc *doc = &cluster->doc;
+    struct text_slice title = from->title, outlet = from->outlet;
+    title.len = cut_text(title, TITLE_BYTES_KEPT);
+    outlet.len = cut_text(outlet, OUTLET_BYTES_KEPT);
+    size_t terms = doc->n_terms * sizeof(struct record_term);
+    size_t anchors = doc->n_anchors * sizeof(struct text_anchor);
+    size_t at = (sizeof(struct record) + terms + 7) & ~(size_t)7;
+    struct record *record = calloc(1, at + anchors + from->id.len + title.len + outlet.len + 1);
+    if (!record)
+        return NULL;
+    record->anchors = (struct text_anchor *)((char *)record + at);
+    memcpy(record->anchors, doc->anchors, anchors);
+    char *text = (char *)record + at + anchors;
+    struct text_slice *copies[] = {&record->id, &record->title, &record->outlet};
+    struct text_slice sources[] = {from->id, title, outlet};
+    for (int i = 0; i < 3; i++) {
+        if (sources[i].len)
+            memcpy(text, sources[i].data, sources[i].len);
+        *copies[i] = (struct text_slice){text, sources[i].len};
+        text += sources[i].len;
+    }
+    for (uint32_t i = 0; i < doc->n_terms; i++) {
+        const struct text_term *term = &doc->terms[i];
+        uint32_t number = index_take(&cluster->index, term->hash, term->per_mille);
+        if (number == UINT32_MAX) {
+            record_free(cluster, record);
+            return NULL;
+        }
+        record->terms[record->n_terms++] =
+            (struct record_term){number, term->weight, term->kind, term->title};
+    }
+    struct text_slice owner = from->owner.len ? from->owner : from->outlet;
+    record->outlet_key = owner.len ? text_hash(owner.data, owner.len) : OUTLET_UNKNOWN;
+    record->version = from->version;
+    record->event_ms = event_ms;
+    record->primary = from->primary;
+    record->simhash = doc->simhash;
+    record->whole_hash = doc->whole_hash;
+    record->title_hash = doc->title_hash;
+    record->n_words = doc->n_words;
+    record->n_anchors = (uint8_t)doc->n_anchors;
+    record->n_title_terms = (uint8_t)doc->n_title_terms;
+    record->id_hash = text_hash(from->id.data, from->id.len);
+    return record;
+}
+
+/* ---- by id ---- */
+
+struct record *record_find(const struct cluster *cluster, struct text_slice id) {
+    uint64_t hash = text_hash(id.data, id.len);
+    struct record *record = cluster->ids[hash & (cluster->ids_size - 1)];
+    while (record && (record->id.len != id.len || memcmp(record->id.data, id.data, id.len) != 0))
+        record = record->next_by_id;
+    return record;
+}
+
+static int grow_ids(struct cluster *cluster) {
+    uint32_t size = cluster->ids_size * 2;
+    struct record **ids = calloc(size, sizeof(*ids));
+    if (!ids)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < cluster->ids_size; i++) {
+        struct record *record = cluster->ids[i];
+        while (record) {
+            struct record *next = record->next_by_id;
+            record->next_by_id = ids[record->id_hash & (size - 1)];
+            ids[record->id_hash & (size - 1)] = record;
+            record = next;
+        }
+    }
+    free(cluster->ids);
+    cluster->ids = ids;
+    cluster->ids_size = size;
+    return 0;
+}
+
+/* ---- by key ---- */
+
+static uint32_t key_slot(const struct cluster *cluster, uint64_t key) {
+    uint32_t slot = (uint32_t)(key >> 16) & (cluster->keys_size - 1);
+    while (cluster->keys[slot].key && cluster->keys[slot].key != key)
+        slot = (slot + 1) & (cluster->keys_size - 1);
+    return slot;
+}
+
+static int grow_keys(struct cluster *cluster) {
+    struct key_head *old = cluster->keys;
+    uint32_t size = cluster->keys_size;
+    struct key_head *keys = calloc(size * 2u, sizeof(*keys));
+    if (!keys)
+        return -ENOMEM;
+    cluster->keys = keys;
+    cluster->keys_size = size * 2u;
+    for (uint32_t i = 0; i < size; i++) {
+        if (old[i].key)
+            keys[key_slot(cluster, old[i].key)] = old[i];
+    }
+    free(old);
+    return 0;
+}
+
+static struct key_link *link_of(struct record *record, uint64_t key) {
+    for (int i = 0; i < RECORD_KEYS; i++) {
+        if (record->keys[i].key == key)
+            return &record->keys[i];
+    }
+    return NULL;
+}
+
+static void close_hole(struct cluster *cluster, uint32_t slot) {
+    uint32_t mask = cluster->keys_size - 1, next = (slot + 1) & mask;
+    while (cluster->keys[next].key) {
+        uint32_t wanted = (uint32_t)(cluster->keys[next].key >> 16) & mask;
+        if (((next - wanted) & mask) >= ((next - slot) & mask)) {
+            cluster->keys[slot] = cluster->keys[next];
+            slot = next;
+        }
+        next = (next + 1) & mask;
+    }
+    cluster->keys[slot] = (struct key_head){0};
+    cluster->keys_used--;
+}
+
+static uint64_t tagged(uint64_t tag, uint64_t a, uint64_t b) {
+    uint64_t parts[3] = {tag, a, b};
+    return text_hash(parts, sizeof(parts));
+}
+
+/* Work out the record's keys; a key it has twice counts once. */
+static void name_keys(struct record *record, struct text_slice url) {
+    uint64_t keys[RECORD_KEYS] = {0};
+    int n = 0;
+    uint64_t page = text_url_hash(url);
+    if (page)
+        keys[n++] = tagged('u', page, 0);
+    if (record->n_words >= TITLE_WORDS_MIN)
+        keys[n++] = tagged('w', record->whole_hash, 0);
+    if (record->title_hash && record->n_title_terms >= TITLE_WORDS_MIN)
+        keys[n++] = tagged('t', record->title_hash, record->outlet_key);
+    if (record->n_words >= TEXT_SIMHASH_WORDS) {
+        for (uint64_t i = 0; i < KEYS_OF_SIMHASH; i++)
+            keys[n++] = tagged('s', i, record->simhash >> (16 * i) & 0xffff);
+    }
+    for (int i = 0; i < n; i++)
+        record->keys[i].key = keys[i];
+}
+
+int record_link(struct cluster *cluster, struct record *record, struct text_slice url) {
+    if (cluster->n_records >= cluster->ids_size && grow_ids(cluster) != 0)
+        return -ENOMEM;
+    struct record **head = &cluster->ids[record->id_hash & (cluster->ids_size - 1)];
+    record->next_by_id = *head;
+    *head = record;
+    cluster->n_records++;
+    if (record->likeness == CLUSTER_COPY)
+        return 0; /* the original answers for it */
+    name_keys(record, url);
+    for (int i = 0; i < RECORD_KEYS && record->keys[i].key; i++) {
+        if (cluster->keys_used * 2 >= cluster->keys_size && grow_keys(cluster) != 0)
+            return -ENOMEM;
+        struct key_head *chain = &cluster->keys[key_slot(cluster, record->keys[i].key)];
+        cluster->keys_used += chain->key == 0;
+        chain->key = record->keys[i].key;
+        record->keys[i].older = chain->newest;
+        if (chain->newest)
+            link_of(chain->newest, chain->key)->newer = record;
+        chain->newest = record;
+    }
+    return 0;
+}
+
+static void unlink_keys(struct cluster *cluster, struct record *record) {
+    for (int i = 0; i < RECORD_KEYS && record->keys[i].key; i++) {
+        struct key_link *link = &record->keys[i];
+        uint32_t slot = key_slot(cluster, link->key);
+        if (cluster->keys[slot].key != link->key)
+            continue; /* linking was cut short */
+        if (link->older)
+            link_of(link->older, link->key)->newer = link->newer;
+        if (link->newer)
+            link_of(link->newer, link->key)->older = link->older;
+        else if (link->older)
+            cluster->keys[slot].newest = link->older;
+        else
+            close_hole(cluster, slot);
+    }
+}
+
+void record_free(struct cluster *cluster, struct record *record) {
+    struct record **link = &cluster->ids[record->id_hash & (cluster->ids_size - 1)];
+    while (*link && *link != record)
+        link = &(*link)->next_by_id;
+    if (*link) {
+        *link = record->next_by_id;
+        cluster->n_records--;
+        unlink_keys(cluster, record);
+    }
+    for (uint32_t i = 0; i < record->n_terms; i++)
+        index_drop(&cluster->index, record->terms[i].term);
+    free(record);
+}
+
+/* ---- likeness ---- */
+
+static bool same_day(const struct record *a, const struct record *b) {
+    int64_t apart = a->event_ms > b->event_ms ? a->event_ms - b->event_ms : b->event_ms - a->event_ms;
+    return apart <= SAME_TITLE_MS;
+}
+
+static bool long_text(const struct record *record) {
+    return record->n_words >= TEXT_SIMHASH_WORDS;
+}
+
+/* How `record` relates to an older one under a common key; `page`: the key is their address. An equal title
+ * alone makes no copy: a column has the same title every week, so the day must be the same, and the text too
+ * where there is one. */
+static enum cluster_likeness compare(const struct record *record, const struct record *older, bool page) {
+    int bits = __builtin_popcountll(record->simhash ^ older->simhash);
+    bool both_long = long_text(record) && long_text(older);
+    if (record->whole_hash == older->whole_hash && (page || both_long || same_day(record, older)))
+        return CLUSTER_COPY;
+    if (page)
+        return CLUSTER_REVISION;
+    if (both_long)
+        return bits <= NEAR_BITS ? CLUSTER_REVISION : CLUSTER_NEW;
+    if (record->title_hash == older->title_hash && record->outlet_key == older->outlet_key &&
+        record->outlet_key != OUTLET_UNKNOWN && same_day(record, older) && !long_text(record) &&
+        !long_text(older))
+        return CLUSTER_COPY;
+    return CLUSTER_NEW;
+}
+
+struct record *record_like(struct cluster *cluster, const struct record *record, struct text_slice url,
+                           enum cluster_likeness *likeness) {
+    struct record named = *record;
+    struct record *best = NULL;
+    bool page = text_url_hash(url) != 0;
+    *likeness = CLUSTER_NEW;
+    memset(named.keys, 0, sizeof(named.keys));
+    name_keys(&named, url);
+    for (int i = 0; i < RECORD_KEYS && named.keys[i].key; i++) {
+        const struct key_head *chain = &cluster->keys[key_slot(cluster, named.keys[i].key)];
+        struct record *older = chain->key ? chain->newest : NULL;
+        for (int n = 0; older && n < CHAIN_MAX; n++) {
+            enum cluster_likeness found = compare(&named, older, i == 0 && page);
+            if (found > *likeness) {
+                *likeness = found;
+                best = older;
+            }
+            older = link_of(older, named.keys[i].key)->older;
+        }
+        if (*likeness == CLUSTER_COPY)
+            break;
+    }
+    return best;
+}

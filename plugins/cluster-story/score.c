@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* score.c - how alike a record and a story are, and why.
+ *
+ * A term says more the fewer live stories hold it: rarity is counted over stories, not over records, so the
+ * name that three hundred reports of one event share stays as telling as it was in the first. All arithmetic
+ * is IEEE additions, products, quotients and roots in a fixed order: the same bits everywhere. */
+#include "story.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { LOG_TABLE = 8192, DENSITY_MAX = 16 };
+
+/* log2 by repeated squaring: exact operations only, so that no libm decides about a story. */
+static double log2_slow(double x) {
+    double result = 0, bit = 1;
+    for (; x >= 2; x /= 2)
+        result += 1;
+    for (int i = 0; i < 30; i++) {
+        x *= x;
+        bit /= 2;
+        if (x >= 2) {
+            x /= 2;
+            result += bit;
+        }
+    }
+    return result;
+}
+
+static double log2_of(uint32_t n) {
+    static double table[LOG_TABLE]; /* written with the same values by whoever comes first */
+    static bool ready;
+    if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) {
+        for (uint32_t i = 1; i < LOG_TABLE; i++) {
+            double value = log2_slow(i);
+            __atomic_store(&table[i], &value, __ATOMIC_RELAXED);
+        }
+        __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
+    }
+    double shift = 0;
+    for (; n >= LOG_TABLE; n /= 2)
+        shift += 1;
+    return shift + table[n ? n : 1];
+}
+
+static double rarity_top(const struct cluster *cluster) {
+    return log2_of(cluster->n_stories + (uint32_t)cluster->options.prior);
+}
+
+/* Common words count as if `prior` stories had been seen already. */
+static double rarity_under(const struct cluster *cluster, const struct term *term, double top) {
+    uint32_t before = term->per_mille * (uint32_t)cluster->options.prior / 1000;
+    uint32_t n = (term->n_stories ? term->n_stories : 1) + before;
+    double rarity = 1 - log2_of(n) / top;
+    return rarity > 0.02 ? rarity : 0.02;
+}
+
+double score_rarity(const struct cluster *cluster, const struct term *term) {
+    return rarity_under(cluster, term, rarity_top(cluster));
+}
+
+/* ---- the walk: which stories share telling terms ---- */
+
+struct walker {
+    uint32_t term;
+    double weight;
+};
+
+/* Keep the WALK_TERMS most telling terms that are not on every page. */
+static uint32_t pick_walkers(const struct cluster *cluster, struct walker *best, uint32_t n, uint32_t term,
+                             double weight) {
+    const struct term *entry = &cluster->index.terms[term];
+    if (entry->n_stories == 0 || entry->n_stories > POSTINGS_MAX)
+        return n;
+    if (n == WALK_TERMS && weight <= best[n - 1].weight)
+        return n;
+    uint32_t i = n < WALK_TERMS ? n++ : n - 1;
+    for (; i > 0 && weight > best[i - 1].weight; i--)
+        best[i] = best[i - 1];
+    best[i] = (struct walker){term, weight};
+    return n;
+}
+
+static double share(const struct story *story, uint32_t sum) {
+    return (double)sum / ((double)TEXT_WEIGHT_ONE * story->n_reports);
+}
+
+static void walk(struct cluster *cluster, const struct walker *walkers, uint32_t n) {
+    if (++cluster->epoch == 0) {
+        memset(cluster->walk_epoch, 0, cluster->slots_capacity * sizeof(uint32_t));
+        cluster->epoch = 1;
+    }
+    cluster->n_touched = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct term *term = &cluster->index.terms[walkers[i].term];
+        for (uint32_t k = 0; k < term->n_stories; k++) {
+            struct posting posting = term->postings[k];
+            const struct story *story = cluster->stories[posting.story];
+            double add = walkers[i].weight * walkers[i].weight * share(story, story->terms[posting.at].sum);
+            if (cluster->walk_epoch[posting.story] != cluster->epoch) {
+                cluster->walk_epoch[posting.story] = cluster->epoch;
+                cluster->walk[posting.story] = 0;
+                cluster->touched[cluster->n_touched++] = posting.story;
+            }
+            cluster->walk[posting.story] += add;
+        }
+    }
+}
+
+static bool better(const struct candidate *a, const struct candidate *b) {
+    return a->score != b->score ? a->score > b->score : a->story->seq < b->story->seq;
+}
+
+/* The best of what the walk met, best first, `except` left out. */
+static uint32_t best_touched(const struct cluster *cluster, const struct story *except,
+                             struct candidate *out) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < cluster->n_touched; i++) {
+        uint32_t slot = cluster->touched[i];
+        struct candidate candidate = {.story = cluster->stories[slot], .score = cluster->walk[slot]};
+        if (candidate.story == except || (n == CANDIDATES_MAX && !better(&candidate, &out[n - 1])))
+            continue;
+        uint32_t at = n < CANDIDATES_MAX ? n++ : n - 1;
+        for (; at > 0 && better(&candidate, &out[at - 1]); at--)
+            out[at] = out[at - 1];
+        out[at] = candidate;
+    }
+    return n;
+}
+
+void score_mark(struct cluster *cluster, const struct record *record) {
+    double top = rarity_top(cluster), square = 0;
+    cluster->index.epoch++;
+    for (uint32_t i = 0; i < record->n_terms; i++) {
+        struct term *term = &cluster->index.terms[record->terms[i].term];
+        double weight = rarity_under(cluster, term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
+        term->epoch = cluster->index.epoch;
+        term->weight = (float)weight;
+        square += weight * weight;
+    }
+    cluster->marked = sqrt(square);
+}
+
+uint32_t score_candidates(struct cluster *cluster, const struct record *record, struct candidate *out) {
+    struct walker walkers[WALK_TERMS];
+    uint32_t n = 0;
+    score_mark(cluster, record);
+    for (uint32_t i = 0; i < record->n_terms; i++) {
+        uint32_t term = record->terms[i].term;
+        n = pick_walkers(cluster, walkers, n, term, cluster->index.terms[term].weight);
+    }
+    walk(cluster, walkers, n);
+    return best_touched(cluster, record->story, out);
+}
+
+static void mark_story(struct cluster *cluster, const struct story *story) {
+    double top = rarity_top(cluster), square = 0;
+    cluster->index.epoch++;
+    for (uint32_t i = 0; i < story->n_profile; i++) {
+        const struct story_term *entry = &story->terms[story->profile[i]];
+        struct term *term = &cluster->index.terms[entry->term];
+        double weight = rarity_under(cluster, term, top) * share(story, entry->sum);
+        term->epoch = cluster->index.epoch;
+        term->weight = (float)weight;
+        square += weight * weight;
+    }
+    cluster->marked = sqrt(square);
+}
+
+uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out) {
+    struct walker walkers[WALK_TERMS];
+    uint32_t n = 0;
+    mark_story(cluster, story);
+    for (uint32_t i = 0; i < story->n_profile; i++) {
+        uint32_t term = story->terms[story->profile[i]].term;
+        n = pick_walkers(cluster, walkers, n, term, cluster->index.terms[term].weight);
+    }
+    walk(cluster, walkers, n);
+    return best_touched(cluster, story, out);
+}
+
+/* ---- the score ---- */
+
+/* Cosine of what is marked and a story's profile. In *evidence: what the shared terms amount to, each the
+ * more the more reports of the story stand behind it. */
+static double profile_cosine(const struct cluster *cluster, const struct story *story, double *evidence) {
+    double top = rarity_top(cluster), square = 0, dot = 0;
+    *evidence = 0;
+    for (uint32_t i = 0; i < story->n_profile; i++) {
+        const struct story_term *entry = &story->terms[story->profile[i]];
+        const struct term *term = &cluster->index.terms[entry->term];
+        double rarity = rarity_under(cluster, term, top);
+        double weight = rarity * share(story, entry->sum);
+        square += weight * weight;
+        if (term->epoch == cluster->index.epoch) {
+            dot += weight * (double)term->weight;
+            *evidence += rarity * (double)term->weight * (1 + log2_of(entry->n));
+        }
+    }
+    return square > 0 && cluster->marked > 0 ? dot / (sqrt(square) * cluster->marked) : 0;
+}
+
+/* Shared terms must amount to something: one common word in two short titles is a high cosine and no
+ * evidence. */
+static double evidence_factor(const struct cluster *cluster, double evidence) {
+    return evidence / (evidence + cluster->options.evidence);
+}
+
+double score_with(const struct cluster *cluster, const struct record *record) {
+    double top = rarity_top(cluster), square = 0, dot = 0;
+    for (uint32_t i = 0; i < record->n_terms; i++) {
+        const struct term *term = &cluster->index.terms[record->terms[i].term];
+        double weight = rarity_under(cluster, term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
+        square += weight * weight;
+        if (term->epoch == cluster->index.epoch)
+            dot += weight * (double)term->weight;
+    }
+    return square > 0 && cluster->marked > 0 ? dot / (sqrt(square) * cluster->marked) : 0;
+}
+
+double score_stories(struct cluster *cluster, const struct story *a, const struct story *b) {
+    double evidence;
+    mark_story(cluster, a);
+    double cosine = profile_cosine(cluster, b, &evidence);
+    return cosine * evidence_factor(cluster, evidence);
+}
+
+/* The best of at most MEMBERS_SCORED members, spread evenly over the story's life. */
+static double best_member(const struct cluster *cluster, struct candidate *candidate) {
+    const struct story *story = candidate->story;
+    uint32_t n = story->n_members < MEMBERS_SCORED ? story->n_members : MEMBERS_SCORED;
+    double best = -1;
+    for (uint32_t i = 0; i < n; i++) {
+        struct record *member = story->members[(uint64_t)i * story->n_members / n];
+        if (member->likeness == CLUSTER_COPY && n > 1)
+            continue;
+        double cosine = score_with(cluster, member);
+        if (cosine > best) {
+            best = cosine;
+            candidate->nearest = member;
+        }
+    }
+    return best > 0 ? best : 0;
+}
+
+/* Anchors of a record against a story's: equal values agree; a subject with other values only contradicts. */
+static void compare_anchors(const struct record *record, struct candidate *candidate) {
+    const struct story *story = candidate->story;
+    for (uint32_t i = 0; i < record->n_anchors; i++) {
+        bool subject = false, value = false;
+        for (uint32_t k = 0; k < story->n_anchors && !value; k++) {
+            if (story->anchors[k].subject == record->anchors[i].subject) {
+                subject = true;
+                value = story->anchors[k].value == record->anchors[i].value;
+            }
+        }
+        candidate->agree += value;
+        if (subject && !value)
+            candidate->contradict += record->anchors[i].strong ? 3 : 1;
+    }
+}
+
+/* How much less is asked because this stream repeats itself: where the average story has many records, a
+ * record is likely to belong to one; where most stand alone, it is likely to be another. */
+double score_ease(const struct cluster *cluster) {
+    uint32_t mean = cluster->n_stories ? cluster->n_records / cluster->n_stories : 1;
+    uint32_t whole = mean < DENSITY_MAX ? mean : DENSITY_MAX;
+    double part =
+        cluster->n_stories && mean < DENSITY_MAX
+            ? (double)(cluster->n_records % cluster->n_stories) / cluster->n_stories / (whole ? whole : 1)
+            : 0;
+    return cluster->options.density * (log2_of(whole ? whole : 1) + part);
+}
+
+double score_need(const struct cluster *cluster, const struct story *story) {
+    uint32_t size = story->n_reports < 64 ? story->n_reports : 64;
+    return cluster->options.join + cluster->options.join_rise * log2_of(size) - score_ease(cluster);
+}
+
+static double time_factor(const struct cluster *cluster, int64_t event_ms, const struct story *story) {
+    int64_t apart = event_ms > story->last_ms    ? event_ms - story->last_ms
+                    : event_ms < story->first_ms ? story->first_ms - event_ms
+                                                 : 0;
+    double ratio = (double)apart / (double)cluster->options.half_life_ms;
+    return 1 / (1 + ratio * ratio);
+}
+
+static bool has_outlet(const struct story *story, uint64_t key) {
+    for (uint32_t i = 0; i < story->n_outlets; i++) {
+        if (story->outlets[i].key == key)
+            return true;
+    }
+    return false;
+}
+
+void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate) {
+    const struct cluster_options *options = &cluster->options;
+    const struct story *story = candidate->story;
+    candidate->profile = profile_cosine(cluster, story, &candidate->evidence);
+    candidate->member = best_member(cluster, candidate);
+    candidate->time = time_factor(cluster, record->event_ms, story);
+    candidate->same_outlet = record->outlet_key != OUTLET_UNKNOWN && has_outlet(story, record->outlet_key);
+    candidate->outlet = candidate->same_outlet ? options->same_outlet / story->n_outlets : 0;
+    compare_anchors(record, candidate);
+    uint32_t contradict = candidate->contradict < 3 ? candidate->contradict : 3;
+    candidate->conflict = options->conflict * contradict / (3 + 2 * candidate->agree);
+    candidate->score = ((1 - options->member) * candidate->profile + options->member * candidate->member) *
+                           candidate->time * evidence_factor(cluster, candidate->evidence) -
+                       candidate->conflict - candidate->outlet;
+    candidate->need = score_need(cluster, story);
+}
+
+bool anchors_conflict(const struct story *a, const struct story *b) {
+    for (uint32_t i = 0; i < a->n_anchors; i++) {
+        bool subject = false, value = false;
+        if (!a->anchors[i].strong)
+            continue;
+        for (uint32_t k = 0; k < b->n_anchors; k++) {
+            if (b->anchors[k].strong && b->anchors[k].subject == a->anchors[i].subject) {
+                subject = true;
+                value |= b->anchors[k].value == a->anchors[i].value;
+            }
+        }
+        if (subject && !value && a->anchors[i].n * 2 > a->n_reports)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* story.h - what the core keeps in memory; private to this folder's core.
+ *
+ * A record belongs to exactly one live story. A story's terms are the sums over its reports (copies add
+ * nothing); its profile is its 64 heaviest terms. All sums are integers, so the order of joining never shows.
+ */
+#ifndef CLUSTER_STORY_H
+#define CLUSTER_STORY_H
+
+#include <assert.h>
+
+#include "cluster.h"
+#include "index.h"
+
+enum { PROFILE_MAX = 64, RECORD_KEYS = 8, OUTLET_UNKNOWN = 0 };
+
+struct story;
+struct record;
+
+/* A chain of records under one near-duplicate key, newest first. */
+struct key_link {
+    uint64_t key; /* 0: unused */
+    struct record *newer, *older;
+};
+
+struct key_head {
+    uint64_t key; /* 0: free */
+    struct record *newest;
+};
+
+struct record_term {
+    uint32_t term;
+    uint8_t weight; /* in units of TEXT_WEIGHT_ONE */
+    uint8_t kind;
+    uint8_t title;
+};
+
+struct record {
+    uint64_t seq;
+    uint64_t version;
+    struct story *story; /* borrowed */
+    int64_t event_ms;
+    uint64_t outlet_key; /* hash of the owner or outlet; OUTLET_UNKNOWN */
+    uint64_t simhash, whole_hash, title_hash;
+    uint64_t like;
+    uint32_t n_words;
+    uint8_t likeness; /* enum cluster_likeness */
+    uint8_t primary;
+    uint8_t n_anchors;
+    uint8_t n_title_terms;
+    uint32_t n_terms;
+    struct key_link keys[RECORD_KEYS];
+    struct record *next_by_id; /* chain of the id table */
+    uint64_t id_hash;
+    struct text_slice id, title, outlet; /* point behind the struct */
+    struct text_anchor *anchors;
+    struct record_term terms[];
+};
+
+struct story_term {
+    uint32_t term;
+    uint32_t sum;   /* of the reports' weights */
+    uint32_t place; /* of its posting */
+    uint32_t n;     /* reports that have it */
+};
+
+struct story_anchor {
+    uint64_t subject, value;
+    uint32_t n;
+    bool strong;
+};
+
+struct story_outlet {
+    uint64_t key;
+    struct record *first; /* borrowed: where its name stands */
+    uint32_t reports;
+};
+
+struct story {
+    uint32_t slot; /* its number in postings, reused */
+    uint64_t seq;  /* of the join that founded it: its age and its name in the log */
+    char id[33];
+    struct record **members; /* owned array, order of joining */
+    uint32_t n_members, members_capacity;
+    uint32_t n_reports;
+    struct story_term *terms; /* owned */
+    uint32_t n_terms, terms_capacity;
+    uint32_t *lookup; /* owned; open addressing over terms, position + 1 */
+    uint32_t lookup_size;
+    uint32_t profile[PROFILE_MAX]; /* positions in terms, heaviest first, ties by hash */
+    uint32_t n_profile;
+    struct story_anchor *anchors; /* owned */
+    uint32_t n_anchors, anchors_capacity;
+    struct story_outlet *outlets; /* owned */
+    uint32_t n_outlets, outlets_capacity;
+    uint64_t *events; /* owned: seqs of its events, to take back when it retires */
+    uint32_t n_events, events_capacity;
+    int64_t first_ms, last_ms;
+    int64_t touched_ms; /* event clock at the last join or merge */
+    bool primary;
+    struct cluster_memory memory;
+    struct story *newer, *older; /* list by touch */
+    struct story *next_by_seq;   /* chain of the seq table */
+};
+
+struct candidate {
+    struct story *story;
+    double score; /* after the walk: an estimate; after scoring: the score */
+    double profile, member, evidence, conflict, outlet, time, need;
+    bool same_outlet;
+    uint32_t agree, contradict; /* anchors */
+    struct record *nearest;
+};
+
+enum { CANDIDATES_MAX = 12, WALK_TERMS = 14, POSTINGS_MAX = 256, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
+
+struct cluster {
+    struct cluster_options options;
+    struct cluster_sink sink;
+    struct text_rules rules;
+    struct index index;
+    struct story **stories; /* owned, by slot; NULL: free */
+    uint32_t n_slots, slots_capacity;
+    uint32_t *free_slots; /* owned stack */
+    uint32_t n_free;
+    uint32_t n_stories, n_records;
+    struct story *newest, *oldest; /* by touch */
+    struct story **by_seq;         /* owned table of chains */
+    uint32_t by_seq_size;
+    struct record **ids;   /* owned table of chains, by id */
+    struct key_head *keys; /* owned table of chains, by near-duplicate key */
+    uint32_t ids_size, keys_size, keys_used;
+    double *walk; /* owned, by slot: what the walk adds up */
+    uint32_t *walk_epoch;
+    uint32_t *touched; /* owned, slots met by the walk */
+    uint32_t n_touched, epoch;
+    double marked; /* length of the vector whose terms are marked in the index */
+    uint64_t next_seq;
+    int64_t clock_ms;
+    struct text_doc doc; /* of the record in hand */
+};
+
+/* ---- record.c: records by id and by near-duplicate key ---- */
+
+int records_init(struct cluster *cluster);
+void records_finish(struct cluster *cluster);
+/* Make a live record from cluster->doc. Takes a reference to each of its terms. Gives it (record_free). */
+struct record *record_new(struct cluster *cluster, const struct cluster_record *from, int64_t event_ms);
+void record_free(struct cluster *cluster, struct record *record); /* also unlinks it */
+struct record *record_find(const struct cluster *cluster, struct text_slice id);
+/* Make it known by its id and, unless it is a copy, by its keys. 0 or -ENOMEM. */
+int record_link(struct cluster *cluster, struct record *record, struct text_slice url);
+/* The record that the one in hand copies or revises, and which of both; NULL: neither. */
+struct record *record_like(struct cluster *cluster, const struct record *record, struct text_slice url,
+                           enum cluster_likeness *likeness);
+
+/* ---- story.c: what a story is made of ---- */
+
+struct story *story_new(struct cluster *cluster, uint64_t seq, struct text_slice founder);
+void story_free(struct cluster *cluster, struct story *story); /* with its records */
+int story_add(struct cluster *cluster, struct story *story, struct record *record);
+int story_absorb(struct cluster *cluster, struct story *into, struct story *from); /* frees from */
+int story_note_event(struct story *story, uint64_t seq);
+void story_touch(struct cluster *cluster, struct story *story);
+struct story *story_by_seq(const struct cluster *cluster, uint64_t seq);
+/* The story's position of a term, or NULL. */
+const struct story_term *story_find(const struct cluster *cluster, const struct story *story, uint32_t term);
+
+/* ---- score.c ---- */
+
+/* How much a term says now: 0 to 1. */
+double score_rarity(const struct cluster *cluster, const struct term *term);
+/* Stories worth a look for a record, best first; at most CANDIDATES_MAX. */
+uint32_t score_candidates(struct cluster *cluster, const struct record *record, struct candidate *out);
+/* Stories worth a look for a story. */
+uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out);
+/* Fill in a candidate's score for the record that score_candidates was last asked about. */
+void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate);
+double score_stories(struct cluster *cluster, const struct story *a, const struct story *b);
+/* Make `record` the one that score_with compares to. */
+void score_mark(struct cluster *cluster, const struct record *record);
+double score_with(const struct cluster *cluster, const struct record *other);
+/* What is taken off every threshold in a stream of many reports a story. */
+double score_ease(const struct cluster *cluster);
+double score_need(const struct cluster *cluster, const struct story *story);
+bool anchors_conflict(const struct story *a, const struct story *b);
+
+/* ---- merge.c ---- */
+
+/* Join stories that turned out to be one around `story`; *story is the one it lives on in. */
+int merge_around(struct cluster *cluster, struct story **story);
+
+/* ---- gate.c ---- */
+
+enum gate_change { GATE_FACT = 1, GATE_COPY = 2, GATE_MERGED = 4 };
+
+/* After a change: report the story where it is due, and note what is to be remembered. */
+int gate_report(struct cluster *cluster, struct story *story, const char *reason, unsigned change);
+int gate_report_merged(struct cluster *cluster, struct story *gone, const struct story *into);
+bool gate_fact(struct cluster *cluster, const struct story *story, const struct record *record);
+uint32_t gate_independent(const struct story *story);
+
+void cluster_explain(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* What holds for every story between any two calls on it. */
+static inline void story_check(const struct story *story) {
+    assert(story->n_members > 0 && story->n_members <= story->members_capacity);
+    assert(story->n_reports > 0 && story->n_reports <= story->n_members);
+    assert(story->first_ms <= story->last_ms);
+    (void)story;
+}
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* text.c - one record's words as weighted terms.
+ *
+ * Order matters nowhere but in the array: terms stand in order of first appearance, so sums over them are the
+ * same on every run. A term met in title and lead is one term with both weights. */
+#include "text.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "number.h"
+#include "token.h"
+#include "words.h"
+
+enum {
+    SEEN_SLOTS = 512, /* power of two, over 2 * TEXT_TERMS_MAX */
+    NAME_WORDS_MAX = 6,
+    OUTLET_WORDS_MAX = 5,
+    PER_MILLE_LETTER = 20, /* a lone letter: an initial, a list mark */
+    TITLE_BYTES_MAX = 512,
+    WHOLE_BYTES_MAX = 64 << 10,
+};
+
+struct build {
+    struct text_doc *doc;
+    const struct text_rules *rules;
+    uint8_t seen[SEEN_SLOTS]; /* index + 1 of a term in doc->terms */
+    int simhash[64];
+};
+
+uint64_t text_hash(const void *data, size_t len) {
+    const unsigned char *bytes = data;
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ bytes[i]) * 0x100000001b3u;
+    h ^= h >> 33;
+    h *= 0xff51afd7ed558ccdu;
+    h ^= h >> 33;
+    h *= 0xc4ceb9fe1a85ec53u;
+    h ^= h >> 33;
+    return h ? h : 1;
+}
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    uint64_t both[2] = {a, b};
+    return text_hash(both, sizeof(both));
+}
+
+size_t text_stem(char *out, const char *word, size_t len) {
+    memcpy(out, word, len);
+    if (len > 4 && memcmp(out + len - 3, "ies", 3) == 0) {
+        len -= 2;
+        out[len - 1] = 'y';
+    } else if (len > 3 && out[len - 1] == 's' && out[len - 2] != 's' && out[len - 2] != 'u' &&
+               out[len - 2] != 'i') {
+        len -= 1;
+    }
+    if (len > 5 && memcmp(out + len - 3, "ing", 3) == 0)
+        len -= 3;
+    else if (len > 4 && memcmp(out + len - 2, "ed", 2) == 0 && out[len - 3] != 'e')
+        len -= 2;
+    if (len > 3 && out[len - 1] == out[len - 2] && strchr("bdfgmnprt", out[len - 1]))
+        len -= 1;
+    if (len > 3 && out[len - 1] == 'e')
+        len -= 1;
+    return len;
+}
+
+/* The hash under which a word is known, and how common it is. */
+static uint64_t word_hash(const char *word, size_t len, uint8_t *per_mille) {
+    char form[TEXT_STEM_BYTES];
+    size_t n = text_stem(form, word, len);
+    const char *same = words_same(form, n);
+    *per_mille = (uint8_t)words_per_mille(same ? same : form, same ? strlen(same) : n);
+    if (n == 1 && (unsigned char)form[0] < 0x80)
+        *per_mille = PER_MILLE_LETTER;
+    if (same)
+        return text_hash(same, strlen(same));
+    return text_hash(form, n);
+}
+
+static void add_term(struct build *build, uint64_t hash, uint32_t weight, enum text_kind kind,
+                     uint8_t per_mille, bool title) {
+    struct text_doc *doc = build->doc;
+    if (weight == 0)
+        return;
+    uint32_t slot = (uint32_t)hash & (SEEN_SLOTS - 1);
+    while (build->seen[slot]) {
+        struct text_term *term = &doc->terms[build->seen[slot] - 1];
+        if (term->hash == hash) {
+            /* Said again: a little more, however often. */
+            uint32_t more = title != (bool)term->title ? weight : weight / 4;
+            uint32_t sum = term->weight + more;
+            term->weight = (uint8_t)(sum > 4 * TEXT_WEIGHT_ONE ? term->weight : sum);
+            return;
+        }
+        slot = (slot + 1) & (SEEN_SLOTS - 1);
+    }
+    if (doc->n_terms == TEXT_TERMS_MAX)
+        return;
+    doc->terms[doc->n_terms] = (struct text_term){.hash = hash,
+                                                  .weight = (uint8_t)weight,
+                                                  .kind = (uint8_t)kind,
+                                                  .per_mille = per_mille,
+                                                  .title = title};
+    build->seen[slot] = (uint8_t)++doc->n_terms;
+    doc->n_title_terms += title;
+}
+
+static void add_anchor(struct build *build, uint64_t subject, uint64_t value, bool strong) {
+    struct text_doc *doc = build->doc;
+    for (uint32_t i = 0; i < doc->n_anchors; i++) {
+        if (doc->anchors[i].subject == subject && doc->anchors[i].value == value)
+            return;
+    }
+    if (doc->n_anchors < TEXT_ANCHORS_MAX)
+        doc->anchors[doc->n_anchors++] = (struct text_anchor){subject, value, strong};
+}
+
+/* Whether most words are capitalised, so that capitals tell nothing about names. */
+static bool title_case(const struct token_list *list) {
+    uint32_t words = 0, capitals = 0;
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct token *token = &list->tokens[i];
+        if (token->flags & (TOKEN_DIGIT | TOKEN_START | TOKEN_STOP))
+            continue;
+        words++;
+        capitals += (token->flags & TOKEN_CAP) != 0;
+    }
+    return capitals * 10 > words * 6;
+}
+
+static bool near(const struct token *token) {
+    return !(token->gap & (GAP_BREAK | GAP_BAR | GAP_COMMA | GAP_MONEY)) &&
+           !((token->gap & GAP_DOT) && (token->flags & TOKEN_START));
+}
+
+/* How many tokens from `i` on form a capitalised run; connectors count when a capital follows. */
+static uint32_t name_run(const struct token_list *list, uint32_t i, uint32_t *words) {
+    uint32_t end = i, n = 0;
+    for (uint32_t k = i; k < list->n && n < NAME_WORDS_MAX; k++) {
+        const struct token *token = &list->tokens[k];
+        if (k > i && !near(token))
+            break;
+        if ((token->flags & TOKEN_CAP) && !(token->flags & TOKEN_STOP)) {
+            end = k + 1;
+            n++;
+        } else if (k == i || !(token->flags & TOKEN_STOP) || token->len > 3 || k > end) {
+            break;
+        }
+    }
+    *words = n;
+    return end - i;
+}
+
+static uint32_t add_name(struct build *build, const struct token_list *list, uint32_t i, bool title) {
+    uint32_t words, run = name_run(list, i, &words);
+    if (words < 2)
+        return 0;
+    uint64_t hash = 0x6e616d65;
+    for (uint32_t k = i; k < i + run; k++) {
+        uint8_t per_mille;
+        if (!(list->tokens[k].flags & TOKEN_STOP))
+            hash = mix(hash, word_hash(token_text(list, k), list->tokens[k].len, &per_mille));
+    }
+    add_term(build, hash, title ? build->rules->title_name : build->rules->lead_name, TEXT_NAME, 0, title);
+    return run;
+}
+
+/* Read the number at token `i`; gives the tokens it took, 0 when it is a word after all. */
+static uint32_t add_number(struct build *build, const struct token_list *list, uint32_t i, bool title) {
+    struct number number;
+    uint32_t taken = number_read(list, i, &number);
+    if (!taken)
+        return 0;
+    uint64_t value = mix(number.value, number.unit);
+    uint32_t weight = title ? build->rules->title_number : build->rules->lead_number;
+    if (number.kind == NUMBER_YEAR || number.kind == NUMBER_SMALL)
+        weight /= 4;
+    add_term(build, value, weight, TEXT_NUMBER, 0, title);
+    if (number.kind == NUMBER_YEAR)
+        return taken;
+    uint8_t per_mille;
+    if (number.kind == NUMBER_QUARTER) {
+        add_anchor(build, number.unit, number.value, true);
+    } else if (i > 0 && !number.unit && near(&list->tokens[i])) {
+        const struct token *before = &list->tokens[i - 1];
+        bool named = (before->flags & TOKEN_ALPHA) && !(before->flags & (TOKEN_DIGIT | TOKEN_STOP)) &&
+                     list->tokens[i].gap == GAP_HYPHEN;
+        if (named || words_ordinal(token_text(list, i - 1), before->len))
+            add_anchor(build, word_hash(token_text(list, i - 1), before->len, &per_mille), number.value,
+                       true);
+    }
+    if (number.unit && number.kind != NUMBER_QUARTER) {
+        add_anchor(build, number.unit, number.value, false);
+    } else if (i + taken < list->n && near(&list->tokens[i + taken])) {
+        const struct token *after = &list->tokens[i + taken];
+        if ((after->flags & TOKEN_ALPHA) && !(after->flags & TOKEN_STOP))
+            add_anchor(build, word_hash(token_text(list, i + taken), after->len, &per_mille), number.value,
+                       false);
+    }
+    return taken;
+}
+
+static uint32_t word_weight(const struct text_rules *rules, const struct token *token, bool title,
+                            bool names) {
+    uint32_t weight = title ? rules->title_word : rules->lead_word;
+    if (!title && names && (token->flags & TOKEN_CAP) && !(token->flags & TOKEN_START))
+        weight = rules->lead_name;
+    return weight;
+}
+
+/* Terms of one field, tokens [from, to). */
+static void read_field(struct build *build, const struct token_list *list, uint32_t from, uint32_t to,
+                       bool title) {
+    const struct text_rules *rules = build->rules;
+    bool names = !title_case(list);
+    uint64_t before = 0; /* the content word just before, for pairs */
+    uint32_t name_end = from;
+    for (uint32_t i = from; i < to;) {
+        const struct token *token = &list->tokens[i];
+        if (token->flags & TOKEN_STOP) {
+            before = 0;
+            i++;
+            continue;
+        }
+        uint32_t taken = add_number(build, list, i, title);
+        if (taken) {
+            before = 0;
+            i += taken;
+            continue;
+        }
+        if (names && i >= name_end && (token->flags & TOKEN_CAP))
+            name_end = i + add_name(build, list, i, title);
+        uint8_t per_mille;
+        uint64_t hash = word_hash(token_text(list, i), token->len, &per_mille);
+        if (!(token->flags & TOKEN_IDEO))
+            add_term(build, hash, word_weight(rules, token, title, names), TEXT_WORD, per_mille, title);
+        if (before && near(token)) {
+            uint32_t weight = title ? rules->title_pair : rules->lead_pair;
+            if (token->flags & TOKEN_IDEO)
+                weight = title ? rules->title_word : rules->lead_word;
+            add_term(build, mix(before, hash), weight, TEXT_PAIR, 0, title);
+        }
+        before = hash;
+        i++;
+    }
+}
+
+/* Whether tokens [from, to) spell the outlet's name: "The Motley Fool" for fool.com. */
+static bool spells_outlet(const struct token_list *list, uint32_t from, uint32_t to,
+                          struct text_slice outlet) {
+    char name[OUTLET_WORDS_MAX * TOKEN_BYTES_MAX + 1], host[64];
+    size_t n = 0, h = 0;
+    for (uint32_t i = from; i < to && i < from + OUTLET_WORDS_MAX; i++) {
+        memcpy(name + n, token_text(list, i), list->tokens[i].len);
+        n += list->tokens[i].len;
+    }
+    name[n] = 0;
+    for (size_t i = 0; i < outlet.len && outlet.data[i] != '.' && h + 1 < sizeof(host); i++) {
+        if (isalnum((unsigned char)outlet.data[i]))
+            host[h++] = (char)tolower((unsigned char)outlet.data[i]);
+    }
+    host[h] = 0;
+    return n >= 3 && h >= 3 && (strstr(name, host) || strstr(host, name));
+}
+
+static bool all_capitalised(const struct token_list *list, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) {
+        if (!(list->tokens[i].flags & (TOKEN_CAP | TOKEN_STOP)) || (list->tokens[i].flags & TOKEN_DIGIT))
+            return false;
+    }
+    return true;
+}
+
+/* Narrow [from, to) to the headline proper: outlets sign theirs at either end, behind a dash or bar. */
+static void drop_signature(const struct token_list *list, struct text_slice outlet, uint32_t *from,
+                           uint32_t *to) {
+    for (int round = 0; round < 2; round++) {
+        uint32_t cut = *to;
+        while (cut > *from && cut + OUTLET_WORDS_MAX > *to && !(list->tokens[cut - 1].gap & GAP_BAR))
+            cut--;
+        if (cut == *from || cut + OUTLET_WORDS_MAX <= *to)
+            break;
+        cut--;
+        if (cut < *from + 3 || *to - cut > OUTLET_WORDS_MAX)
+            break;
+        if (!spells_outlet(list, cut, *to, outlet) && !(cut >= *from + 4 && all_capitalised(list, cut, *to)))
+            break;
+        *to = cut;
+    }
+    for (uint32_t i = *from + 1; i < *to && i <= *from + 3; i++) {
+        if ((list->tokens[i].gap & GAP_BAR) && *to - i >= 3 && spells_outlet(list, *from, i, outlet)) {
+            *from = i;
+            break;
+        }
+    }
+}
+
+/* Feed word pairs, stop words included, into the similarity hash. */
+static void add_shingles(struct build *build, const struct token_list *list, uint32_t from, uint32_t to) {
+    uint64_t before = 0;
+    for (uint32_t i = from; i < to; i++) {
+        uint64_t hash = text_hash(token_text(list, i), list->tokens[i].len);
+        uint64_t pair = mix(before, hash);
+        for (int bit = 0; bit < 64; bit++)
+            build->simhash[bit] += (pair >> bit) & 1 ? 1 : -1;
+        before = hash;
+    }
+}
+
+static uint64_t hash_words(const struct token_list *list, uint32_t from, uint32_t to, uint64_t seed) {
+    for (uint32_t i = from; i < to; i++)
+        seed = mix(seed, text_hash(token_text(list, i), list->tokens[i].len));
+    return seed;
+}
+
+/* A body that grew by a paragraph is another body, so its length counts as well as its beginning. */
+static uint64_t hash_body(struct text_slice body) {
+    return mix(text_hash(body.data, body.len > WHOLE_BYTES_MAX ? WHOLE_BYTES_MAX : body.len), body.len);
+}
+
+void text_analyse(struct text_doc *doc, struct text_slice title, struct text_slice body,
+                  struct text_slice outlet, const struct text_rules *rules) {
+    struct token_list list;
+    struct build build = {.doc = doc, .rules = rules};
+    memset(doc, 0, sizeof(*doc));
+
+    title.len = title.len > TITLE_BYTES_MAX ? TITLE_BYTES_MAX : title.len;
+    token_list_read(&list, title);
+    uint32_t from = 0, to = list.n;
+    drop_signature(&list, outlet, &from, &to);
+    read_field(&build, &list, from, to, true);
+    add_shingles(&build, &list, from, to);
+    doc->n_words = to - from;
+    if (to > from)
+        doc->title_hash = hash_words(&list, from, to, 1);
+    doc->whole_hash = mix(doc->title_hash, hash_body(body));
+
+    body.len = body.len > rules->lead_bytes ? rules->lead_bytes : body.len;
+    token_list_read(&list, body);
+    read_field(&build, &list, 0, list.n, false);
+    add_shingles(&build, &list, 0, list.n);
+    doc->n_words += list.n;
+    for (int bit = 0; bit < 64; bit++)
+        doc->simhash |= (uint64_t)(build.simhash[bit] > 0) << bit;
+}

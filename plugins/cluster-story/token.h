@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* token.h - folded words of one text, with what stood between them. */
+#ifndef CLUSTER_TOKEN_H
+#define CLUSTER_TOKEN_H
+
+#include "text.h"
+
+enum { TOKENS_MAX = 384, TOKEN_TEXT_BYTES = 6144, TOKEN_BYTES_MAX = 48 };
+
+enum token_flag {
+    TOKEN_CAP = 1 << 0,   /* begins with a capital */
+    TOKEN_UPPER = 1 << 1, /* has two or more letters, all capitals */
+    TOKEN_DIGIT = 1 << 2, /* begins with a digit */
+    TOKEN_ALPHA = 1 << 3, /* has a letter */
+    TOKEN_MIXED = 1 << 4, /* letters and digits: H200, 18A, 2nm */
+    TOKEN_IDEO = 1 << 5,  /* one ideograph or kana; words of such scripts are not spaced */
+    TOKEN_STOP = 1 << 6,
+    TOKEN_START = 1 << 7, /* first of its text or sentence */
+};
+
+/* What stood before a token. */
+enum token_gap {
+    GAP_SPACE = 1 << 0,
+    GAP_DOT = 1 << 1,
+    GAP_COMMA = 1 << 2,
+    GAP_AMP = 1 << 3,
+    GAP_HYPHEN = 1 << 4,
+    GAP_MONEY = 1 << 5,
+    GAP_BAR = 1 << 6,   /* | or a dash with spaces around it */
+    GAP_BREAK = 1 << 7, /* anything else: a name or pair does not reach across it */
+};
+
+struct token {
+    uint16_t at; /* into the list's text */
+    uint8_t len;
+    uint8_t flags;   /* enum token_flag */
+    uint8_t gap;     /* enum token_gap */
+    uint8_t percent; /* a % sign follows */
+};
+
+struct token_list {
+    struct token tokens[TOKENS_MAX];
+    uint32_t n;
+    uint32_t used; /* bytes of text */
+    char text[TOKEN_TEXT_BYTES];
+};
+
+/* Fold `text` into words: lower case, no accents, possessives gone, 1,000 and 3.5 and U.S. and S&P in one
+ * piece (also as "3 . 5" and "U . S ."). What does not fit the limits is left out. Invalid UTF-8 separates
+ * words. */
+void token_list_read(struct token_list *list, struct text_slice text);
+
+static inline const char *token_text(const struct token_list *list, uint32_t i) {
+    return list->text + list->tokens[i].at;
+}
+
+#endif

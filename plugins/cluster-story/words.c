@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* words.c - sorted word lists, searched by bisection.
+ *
+ * A stream of a few hundred headlines cannot tell "launches" from "titanfall" by counting, so the words that
+ * are common in any newsroom are listed. The lists are short on purpose: from a few thousand records on, the
+ * counts in index.c say the same and more. Each list is sorted bytewise; tests/cluster checks that. */
+#include "words.h"
+
+#include <string.h>
+
+#define LIST(name, ...) static const char *const name[] = {__VA_ARGS__}
+#define COUNT(list)     (sizeof(list) / sizeof((list)[0]))
+
+/* clang-format off */
+LIST(stop_words,
+    "a", "about", "after", "again", "against", "ahead", "all", "also", "am", "amid", "among", "an", "and", "any",
+    "are", "as", "at", "back", "be", "because", "been", "before", "behind", "being", "below", "between", "big",
+    "both", "but", "by", "can", "cant", "corp", "could", "despite", "did", "do", "does", "doesnt", "doing", "dont",
+    "down", "due", "during", "each", "even", "ever", "exclusive", "few", "for", "from", "further", "get", "gets",
+    "getting", "give", "gives", "go", "goes", "going", "good", "got", "had", "has", "have", "having", "he", "her",
+    "here", "heres", "hers", "herself", "him", "himself", "his", "how", "i", "if", "im", "in", "inc", "into", "is",
+    "isnt", "it", "its", "itself", "ive", "just", "know", "less", "like", "live", "look", "looks", "ltd", "made",
+    "make", "makes", "may", "me", "might", "more", "most", "much", "must", "my", "near", "need", "new", "news", "no",
+    "nor", "not", "now", "of", "off", "on", "once", "one", "only", "or", "other", "our", "out", "over", "own",
+    "photo", "photos", "plc", "put", "read", "refile", "report", "reportedly", "reports", "s", "said", "same", "say",
+    "saying", "says", "see", "sees", "set", "sets", "she", "should", "so", "some", "still", "such", "t", "take",
+    "takes", "than", "that", "thats", "the", "their", "theirs", "them", "then", "there", "these", "they", "thing",
+    "things", "this", "those", "through", "to", "today", "told", "too", "top", "two", "under", "until", "up",
+    "update", "upon", "us", "use", "very", "via", "video", "want", "wants", "was", "watch", "way", "we", "well",
+    "were", "what", "whats", "when", "where", "which", "while", "who", "whom", "why", "will", "with", "without",
+    "wont", "would", "yesterday", "yet", "you", "your");
+
+LIST(ordinal_words,
+    "article", "chapter", "day", "episode", "flight", "game", "group", "issue", "level", "magnitude", "no", "number",
+    "part", "phase", "round", "route", "season", "series", "session", "stage", "step", "version", "vol", "volume",
+    "week");
+
+/* from, to: pairs, sorted by `from`. */
+static const struct { const char *from, *to; } same_words[] = {
+    {"acquir", "buy"}, {"acquisition", "buy"}, {"america", "usa"}, {"american", "usa"}, {"artificial", "ai"},
+    {"autonomou", "selfdriv"}, {"barr", "barrel"}, {"bbl", "barrel"}, {"begin", "start"}, {"boss", "ceo"},
+    {"britain", "uk"}, {"british", "uk"}, {"chairman", "chair"}, {"chines", "china"}, {"chipmaker", "chip"},
+    {"climb", "ris"}, {"cost", "pric"}, {"debut", "launch"}, {"decreas", "cut"}, {"dlr", "dollar"},
+    {"driverl", "selfdriv"}, {"drop", "fall"}, {"earning", "profit"}, {"euro", "euro"},
+    {"fell", "fall"}, {"film", "movie"}, {"firm", "company"}, {"french", "franc"}, {"german", "germany"},
+    {"introduc", "launch"}, {"jump", "ris"}, {"lower", "cut"}, {"maker", "mak"}, {"million", "mln"},
+    {"plung", "fall"}, {"purchas", "buy"}, {"reduc", "cut"}, {"reveal", "launch"}, {"robotaxi", "robotaxi"},
+    {"rose", "ris"}, {"semiconductor", "chip"}, {"share", "stock"}, {"slid", "fall"}, {"soar", "ris"},
+    {"surg", "ris"}, {"unveil", "launch"}, {"video", "video"},
+};
+/* clang-format on */
+
+static int compare(const char *word, size_t len, const char *entry) {
+    size_t n = strlen(entry);
+    int order = memcmp(word, entry, len < n ? len : n);
+    return order ? order : (len > n) - (len < n);
+}
+
+static bool listed(const char *const *list, size_t n, const char *word, size_t len) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = compare(word, len, list[mid]);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return false;
+}
+
+bool words_stop(const char *word, size_t len) {
+    return listed(stop_words, COUNT(stop_words), word, len);
+}
+
+bool words_ordinal(const char *word, size_t len) {
+    return listed(ordinal_words, COUNT(ordinal_words), word, len);
+}
+
+const char *words_same(const char *stem, size_t len) {
+    size_t low = 0, high = COUNT(same_words);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = compare(stem, len, same_words[mid].from);
+        if (order == 0)
+            return same_words[mid].to;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}

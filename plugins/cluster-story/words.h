@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* words.h - the few word lists that stand in for statistics which a young stream does not have yet. */
+#ifndef CLUSTER_WORDS_H
+#define CLUSTER_WORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A word that says nothing about which event is meant ("the", "says", "update"). Folded, not stemmed. */
+bool words_stop(const char *word, size_t len);
+
+/* In how many of a thousand headlines a common word stands ("shares", "launch"); 0 for any other. Stemmed. */
+unsigned words_per_mille(const char *stem, size_t len);
+
+/* A word whose number names a thing: "day 21", "part 2", "magnitude 5". Folded. */
+bool words_ordinal(const char *word, size_t len);
+
+/* One spelling for words that newsrooms use for one thing. Stemmed in, stemmed out; NULL when there is none.
+ */
+const char *words_same(const char *stem, size_t len);
+
+#endif
