@@ -82,12 +82,27 @@ static void load_waiting(void *arg, struct telex_rec *rec, uint32_t attempts) {
     edge_push_locked(edge->from->engine, edge, entry);
 }
 
+/* ",a,b,": the schemas that the edge's input port takes. */
+static void list_schemas(const struct edge *edge, char *out, size_t size) {
+    uint32_t n = edge->config->to_port;
+    size_t used = (size_t)snprintf(out, size, ",");
+    for (const struct telex_port *const *port = edge->to->class->ports; port && *port; port++) {
+        if ((*port)->direction != TELEX_IN || n-- > 0)
+            continue;
+        for (const char *const *schema = (*port)->schemas; *schema && used < size; schema++)
+            used += (size_t)snprintf(out + used, size - used, "%s,", *schema);
+        return;
+    }
+}
+
 static void connect_edge(struct engine *engine, size_t index) {
     struct edge *edge = &engine->edges[index];
     edge->config = &engine->config->edges[index];
     edge->from = &engine->stages[edge->config->from];
     edge->to = &engine->stages[edge->config->to];
-    edge->id = journal_edge(engine->journal, edge->config->name);
+    char schemas[1024];
+    list_schemas(edge, schemas, sizeof(schemas));
+    edge->id = journal_edge(engine->journal, edge->config->name, schemas);
     edge_init(edge);
     edge->from->outputs[edge->from->n_outputs++] = edge;
     edge->to->inputs[edge->to->n_inputs++] = edge;

@@ -7,7 +7,7 @@
  *
  * Layout (meta "layout" = 1):
  *   msg(seq, schema, id, version, origin, at_ms, body)  every committed message once; origin = "stage.port"
- *   edge(id, name, n_in, n_delivered, n_superseded, n_quarantined, n_dropped)
+ *   edge(id, name, n_in, n_delivered, n_superseded, n_quarantined, n_dropped, n_expired, since_seq, schemas)
  *   delivery(edge, seq, state, attempts)                one row a message and edge
  *   kv(stage, key, value)                               what stages keep
  *   quarantine(edge, seq, stage, plugin, reason, attempts, at_ms)
@@ -92,8 +92,9 @@ void journal_close(struct journal *journal);
 /* Hand in an operation. Takes it until done. [any] */
 void journal_submit(struct journal *journal, struct journal_op *op);
 
-/* The number behind an edge's name, made when new. Only before the first submit. */
-uint32_t journal_edge(struct journal *journal, const char *name);
+/* The number behind an edge's name, made when new. `schemas` is what it carries, each between commas (",a,b,"; ",*,"
+ * for any): the audit must know what should have been there. Only before the first submit. */
+uint32_t journal_edge(struct journal *journal, const char *name, const char *schemas);
 
 /* With `durability: memory`: apply a JOURNAL_STEP at once and never call done. [any] */
 bool journal_in_memory(const struct journal *journal);

@@ -9,26 +9,6 @@
 #include "config.h"
 #include "journal_memory.h"
 
-uint32_t journal_edge(struct journal *j, const char *name) {
-    if (j->durability == DURABILITY_MEMORY)
-        return ++j->memory_edges;
-    sqlite3_stmt *stmt;
-    uint32_t id = 0;
-    if (sqlite3_prepare_v2(j->db, "INSERT OR IGNORE INTO edge(name) VALUES(?)", -1, &stmt, NULL) ==
-        SQLITE_OK) {
-        sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-        sqlite3_step(stmt);
-        sqlite3_finalize(stmt);
-    }
-    if (sqlite3_prepare_v2(j->db, "SELECT id FROM edge WHERE name = ?", -1, &stmt, NULL) == SQLITE_OK) {
-        sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-        if (sqlite3_step(stmt) == SQLITE_ROW)
-            id = (uint32_t)sqlite3_column_int64(stmt, 0);
-        sqlite3_finalize(stmt);
-    }
-    return id;
-}
-
 static int64_t one_number(struct journal *j, const char *sql) {
     sqlite3_stmt *stmt;
     int64_t number = 0;
@@ -38,6 +18,29 @@ static int64_t one_number(struct journal *j, const char *sql) {
         number = sqlite3_column_int64(stmt, 0);
     sqlite3_finalize(stmt);
     return number;
+}
+
+static uint32_t edge_id(struct journal *j, const char *name) {
+    sqlite3_stmt *stmt;
+    uint32_t id = 0;
+    if (sqlite3_prepare_v2(j->db, "SELECT id FROM edge WHERE name = ?", -1, &stmt, NULL) != SQLITE_OK)
+        return 0;
+    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+    if (sqlite3_step(stmt) == SQLITE_ROW)
+        id = (uint32_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return id;
+}
+
+uint32_t journal_edge(struct journal *j, const char *name, const char *schemas) {
+    if (j->durability == DURABILITY_MEMORY)
+        return ++j->memory_edges;
+    char *sql = sqlite3_mprintf("INSERT INTO edge(name, since_seq, schemas) VALUES(%Q, %lld, %Q)"
+                                " ON CONFLICT(name) DO UPDATE SET schemas = excluded.schemas",
+                                name, (long long)journal_last_seq(j) + 1, schemas);
+    sqlite3_exec(j->db, sql, NULL, NULL, NULL);
+    sqlite3_free(sql);
+    return edge_id(j, name);
 }
 
 int64_t journal_last_seq(struct journal *j) {

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dispatches.c - `telex dispatches [DSP-ID]`: what the wire wrote, and every record it cites, so that anyone can check
+ * one against the other. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "journal_view.h"
+
+#include <telex-sdk/json.h>
+
+struct arguments {
+    const char *what, *id;
+    bool json;
+};
+
+static const struct argp_option options[] = {
+    {"json", 'j', NULL, 0, "one JSON object a dispatch: the canonical dispatch and the records it cites", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'j':
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!a->what)
+            a->what = arg;
+        else if (!a->id)
+            a->id = arg;
+        else
+            argp_error(state, "too many arguments");
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->what)
+            argp_error(state, "which pipeline? give its config or its journal");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "CONFIG|JOURNAL [DSP-ID]",
+    .doc = "List the dispatches, or show one whole with the records it cites.\v"
+           "DSP-ID is what a page shows, such as DSP-54E470, or the beginning of a dispatch's full id.",
+};
+
+/* The hex digits of "DSP-54E470", "DSP·54E470" or "54e470…", in lower case. */
+static void normalise(const char *id, char out[65]) {
+    size_t n = 0;
+    if (strncasecmp(id, "DSP", 3) == 0)
+        for (id += 3; *id && !isxdigit((unsigned char)*id); id++)
+            ;
+    for (; *id && n < 64; id++)
+        out[n++] = (char)tolower((unsigned char)*id);
+    out[n] = 0;
+}
+
+static json_t *body_json(sqlite3_stmt *row, int column) {
+    struct telex_bytes body = {sqlite3_column_blob(row, column), (uint64_t)sqlite3_column_bytes(row, column)};
+    struct telex_map map;
+    if (telex_map_open(&map, body) < 0)
+        return NULL;
+    json_t *value = telex_json_from(map.root);
+    telex_map_close(&map);
+    return value;
+}
+
+/* The newest version of each record that the dispatch lists under "citations". */
+static json_t *cited_records(sqlite3_stmt *get, const json_t *dispatch) {
+    json_t *records = json_array(), *citation;
+    size_t i;
+    json_array_foreach(json_object_get(dispatch, "citations"), i, citation) {
+        const char *id = json_string_value(json_object_get(citation, "record"));
+        if (!id)
+            continue;
+        sqlite3_bind_text(get, 1, id, -1, SQLITE_STATIC);
+        if (sqlite3_step(get) == SQLITE_ROW)
+            json_array_append_new(records, body_json(get, 0));
+        sqlite3_reset(get);
+    }
+    return records;
+}
+
+static const char *text_of(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static void print_sentences(const json_t *sentences) {
+    size_t i, k;
+    json_t *sentence, *citation;
+    json_array_foreach(sentences, i, sentence) {
+        printf("  %s", text_of(sentence, "text"));
+        json_array_foreach(json_object_get(sentence, "citations"), k, citation)
+            printf(" [%.8s %lld-%lld]", text_of(citation, "record"),
+                   (long long)json_integer_value(json_object_get(citation, "start")),
+                   (long long)json_integer_value(json_object_get(citation, "end")));
+        printf("\n");
+    }
+}
+
+static void print_whole(const json_t *dispatch, const json_t *records) {
+    size_t i;
+    json_t *item;
+    printf("DSP-%.6s  version %lld  %s  %s\n\n%s\n\n%s\n\n%s\n\n", text_of(dispatch, "id"),
+           (long long)json_integer_value(json_object_get(dispatch, "version")), text_of(dispatch, "beat"),
+           text_of(dispatch, "status"), text_of(dispatch, "headline"), text_of(dispatch, "dek"),
+           text_of(dispatch, "section_heading"));
+    json_array_foreach(json_object_get(dispatch, "body"), i, item)
+        print_sentences(json_is_array(item) ? item : json_object_get(item, "sentences"));
+    json_array_foreach(json_object_get(dispatch, "faq"), i, item) {
+        printf("\n%s\n", text_of(item, "question"));
+        print_sentences(json_object_get(item, "answer"));
+    }
+    printf("\n%s\n", text_of(dispatch, "methodology"));
+    json_array_foreach(records, i, item)
+        printf("\n---- record %s ----\n%s\n%s\n", text_of(item, "id"), text_of(item, "title"), text_of(item, "text"));
+}
+
+static void print_line(const json_t *dispatch) {
+    printf("DSP-%.6s  v%-3lld %-9s %-24.24s %s\n", text_of(dispatch, "id"),
+           (long long)json_integer_value(json_object_get(dispatch, "version")), text_of(dispatch, "status"),
+           text_of(dispatch, "beat"), text_of(dispatch, "headline"));
+}
+
+static int show(struct journal_view *view, const struct arguments *a) {
+    char prefix[65] = "";
+    size_t n = 0;
+    if (a->id)
+        normalise(a->id, prefix);
+    sqlite3_stmt *get = view_query(view, "SELECT body FROM msg WHERE id = ? AND schema = 'telex.record/1'"
+                                         " ORDER BY version DESC, seq DESC LIMIT 1");
+    sqlite3_stmt *row = view_query(view, "SELECT body, max(version * 1000000000 + seq) FROM msg"
+                                         " WHERE schema = 'telex.dispatch/1' GROUP BY id ORDER BY min(seq)");
+    while (sqlite3_step(row) == SQLITE_ROW) {
+        json_t *dispatch = body_json(row, 0);
+        if (dispatch && strncmp(text_of(dispatch, "id"), prefix, strlen(prefix)) == 0) {
+            n++;
+            json_t *records = a->json || a->id ? cited_records(get, dispatch) : NULL;
+            if (a->json) {
+                json_t *line = json_pack("{s:O, s:O}", "dispatch", dispatch, "records", records);
+                json_dumpf(line, stdout, JSON_COMPACT);
+                putchar('\n');
+                json_decref(line);
+            } else if (a->id)
+                print_whole(dispatch, records);
+            else
+                print_line(dispatch);
+            json_decref(records);
+        }
+        json_decref(dispatch);
+    }
+    sqlite3_finalize(row);
+    sqlite3_finalize(get);
+    if (n == 0 && a->id) {
+        fprintf(stderr, "telex dispatches: no dispatch %s in %s\n", a->id, view->path);
+        return EXIT_FAILED;
+    }
+    return EXIT_FINE;
+}
+
+int cmd_dispatches(int argc, char **argv) {
+    struct arguments a = {0};
+    struct journal_view view;
+    int code = cli_parse(&argp, argc, argv, &a);
+    if (code == 0)
+        code = view_open(&view, "dispatches", a.what);
+    if (code != 0)
+        return code;
+    code = show(&view, &a);
+    view_close(&view);
+    return code;
+}

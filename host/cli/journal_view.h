@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* journal_view.h - a journal as commands look at it: read only, beside a running host or without one. */
+#ifndef HOST_CLI_JOURNAL_VIEW_H
+#define HOST_CLI_JOURNAL_VIEW_H
+
+#include <sqlite3.h>
+
+struct journal_view {
+    sqlite3 *db;
+    char *path; /* of the journal; owned */
+};
+
+/* Open the journal that `what` names: a config (*.yaml, *.yml) or a journal file. 0 or the command's exit code, after
+ * one line on stderr. Give it back with view_close. */
+int view_open(struct journal_view *view, const char *command, const char *what);
+void view_close(struct journal_view *view);
+
+/* Prepare a statement; ends the program with a message when the file is no journal. */
+sqlite3_stmt *view_query(struct journal_view *view, const char *sql);
+
+#endif
