@@ -220,6 +220,7 @@ static void look(struct engine *engine) {
 }
 
 static void on_nudge(uv_async_t *handle) {
+    io_look(handle->data);
     look(handle->data);
 }
 
@@ -323,6 +324,7 @@ static void free_stage(struct stage *stage) {
 }
 
 static void close_handles(struct engine *engine) {
+    io_look(engine);
     uv_timer_stop(&engine->tick);
     uv_close((uv_handle_t *)&engine->tick, NULL);
     uv_close((uv_handle_t *)&engine->nudge, NULL);

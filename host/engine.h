@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include <telex/ext/io.h>
 #include <telex/ext/kv.h>
 #include <telex/ext/metrics.h>
 #include <telex/ext/timer.h>
@@ -193,6 +194,7 @@ struct engine {
     uint32_t n_slots;
     uint64_t lives;
     struct step *free_steps;
+    struct watch *watches; /* service_io.c */
     uint32_t n_committing;
     size_t flush_next; /* index of the stage whose drain is due in PHASE_FLUSH */
     void (*on_event)(void *arg, struct telex_rec *event); /* a committed telex.event/1 [any] */
@@ -245,9 +247,14 @@ void instance_unref_locked(struct instance *instance);
 /* service.c: the tables a plugin sees */
 void service_fill(struct instance *instance);
 extern const struct telex_kv service_kv;
+extern const struct telex_io service_io;
 const void *service_ext(const struct telex_host *host, const char *id);
 
-/* A deliverable quarantined record returns to its edge. */
+/* service_io.c: bring the loop's handles into line with the watches [loop]; end an instance's watches and tasks */
+void io_look(struct engine *engine);
+void io_drop_all_locked(struct instance *instance);
+
+/* A quarantined record returns to its edge. */
 int engine_quarantine(struct engine *engine, bool retry, uint32_t edge, int64_t seq, char *why,
                       size_t why_size);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <telex/ext/http.h>
+#include <telex/ext/io.h>
 
 /* ---- telex.metrics/1: kept per stage, so that counters survive a recreated instance ---- */
 
@@ -116,6 +117,8 @@ const void *service_ext(const struct telex_host *host, const char *id) {
         return &service_metrics;
     if (strcmp(id, TELEX_TIMER) == 0)
         return &service_timer;
+    if (strcmp(id, TELEX_IO) == 0)
+        return &service_io;
     if (strcmp(id, TELEX_HTTP) == 0)
         return &service_http;
     return NULL;

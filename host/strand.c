@@ -279,6 +279,7 @@ static bool live_locked(struct stage *stage) {
     instance_end(instance);
     pthread_mutex_lock(&engine->lock);
     instance->state = INSTANCE_GONE;
+    io_drop_all_locked(instance);
     step_abandon_all_locked(instance, 0, "its instance ended");
     if (stage->instance == instance)
         stage->instance = NULL;

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# telex: two commands on a fresh machine, `make run` and `make test`. Both set up what they need and say so.
+MODEL  ?= qwen2.5-coder-1.5b
+CONFIG ?= configs/archive.yaml
+ONCE   ?=
+BUILD  ?= build
+
+.PHONY: help run seed build test check-models soak bench bench-host bench-cluster bench-decode fuzz install clean
+
+help:
+	@echo "make run          set up, then run the archive wire: real records in, dispatches out, a page on 127.0.0.1:8080"
+	@echo "                  MODEL=smollm2-135m the small model; ONCE=1 end when the archive is through"
+	@echo "make seed         the same for the five records of configs/seed.yaml"
+	@echo "make test         set up, then every test"
+	@echo "make build        the program and the plugins, in build/"
+	@echo "make check-models the decode of both models against llama.cpp and NumPy (slow)"
+	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
+	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode"
+	@echo "make install      install below PREFIX (default /usr/local)"
+
+build:
+	@scripts/setup build
+	@scripts/build $(BUILD)
+
+run:
+	@scripts/setup run $(MODEL)
+	@scripts/build $(BUILD)
+	@scripts/run $(BUILD) $(CONFIG) $(MODEL) $(ONCE)
+
+seed:
+	@$(MAKE) --no-print-directory run CONFIG=configs/seed.yaml
+
+test:
+	@scripts/setup test
+	@scripts/test
+
+check-models:
+	@scripts/setup test
+	@scripts/setup run qwen2.5-coder-1.5b
+	@scripts/build $(BUILD)
+	@scripts/python tests/model/check_models.py --build $(BUILD)
+
+soak:
+	@scripts/setup test
+	@scripts/build $(BUILD)
+	@scripts/python tests/host/soak.py --build $(BUILD) --kills 200
+
+bench: bench-host bench-cluster bench-decode
+
+bench-host bench-cluster bench-decode: bench-%:
+	@scripts/setup test
+	@scripts/build build-release release
+	@scripts/python tests/bench/$*.py --build build-release
+
+install:
+	@scripts/build $(BUILD)
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-*
