@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scheduler.c - the scheduler: who runs, what goes into the next batch, what a batch brought.
+ *
+ * Room. A job is let in only when its prompt and all it may put out fit beside what the other jobs have
+ * reserved, so a running job never meets a full context. What finished jobs left is given up, oldest first,
+ * when room is needed.
+ *
+ * Prefixes. A new job looks for the sequence whose tokens agree with its prompt for longest, running or not,
+ * and copies that part. When a running job is about to compute a longer common part than any that exists, the
+ * new job waits for it, so that jobs that arrive together compute what they share once. */
+#include "scheduler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    PAGE = 64,          /* reservations are in whole pages, since a backend may hold them so */
+    WORTH_WAITING = 32, /* shared tokens that are worth one more batch of waiting */
+    UNDONE_MAX = 64     /* cancelled batches in a row before the backend is given up */
+};
+
+int64_t driver_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static uint32_t pages(uint32_t tokens) {
+    return (tokens + PAGE - 1) / PAGE * PAGE;
+}
+
+/* ---- sequences ---- */
+
+static void forget(struct driver *d, struct sequence *s) {
+    if (s->n)
+        d->model_class->seq_trim(d->context, (uint32_t)(s - d->sequences), 0);
+    free(s->left);
+    s->left = NULL;
+    s->n = s->n_prompt = 0;
+}
+
+static uint32_t common(const int32_t *a, uint32_t n_a, const int32_t *b, uint32_t n_b) {
+    uint32_t n = n_a < n_b ? n_a : n_b, i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* How much of a job's prompt a sequence can give now, and (planned) once its job has read its own prompt.
+ * Tokens that a job put out are given only when the model computes them to the same bits as a prompt's. */
+static uint32_t shared_with(const struct driver *d, const struct sequence *s, const struct job *job,
+                            uint32_t *planned) {
+    const int32_t *tokens = s->job ? s->job->tokens.items : s->left;
+    uint32_t n_prompt = s->job ? s->job->n_prompt : s->n_prompt;
+    uint32_t most = job->n_prompt - 1, has = s->n; /* the last token is always computed: its row is asked */
+    if (!(d->info.flags & TELEX_MODEL_BATCH_INVARIANT) && has > n_prompt)
+        has = n_prompt;
+    uint32_t reach = s->job && n_prompt > has ? n_prompt : has;
+    *planned = common(tokens, reach, job->tokens.items, most);
+    return *planned < has ? *planned : has;
+}
+
+static uint32_t held(const struct driver *d) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < d->n_sequences; i++)
+        sum += d->sequences[i].job ? d->sequences[i].reserve : pages(d->sequences[i].n);
+    return sum;
+}
+
+/* The idle sequence used longest ago, but for `except`; empty ones first. */
+static struct sequence *oldest_idle(struct driver *d, const struct sequence *except, bool empty_too) {
+    struct sequence *oldest = NULL;
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        struct sequence *s = &d->sequences[i];
+        if (s->job || s == except || (s->n == 0 && !empty_too))
+            continue;
+        if (!oldest || (s->n == 0) > (oldest->n == 0) ||
+            ((s->n == 0) == (oldest->n == 0) && s->used < oldest->used))
+            oldest = s;
+    }
+    return oldest;
+}
+
+/* ---- letting a job in ---- */
+
+enum placing { PLACED, NEEDS_ROOM, NEEDS_PREFIX };
+
+/* Take the first n positions of `source` into `target`. */
+static uint32_t take_prefix(struct driver *d, struct sequence *target, struct sequence *source, uint32_t n) {
+    uint32_t to = (uint32_t)(target - d->sequences), from = (uint32_t)(source - d->sequences);
+    telex_status status = TELEX_OK;
+    if (target == source) {
+        if (target->n > n)
+            status = d->model_class->seq_trim(d->context, to, (int32_t)n);
+        free(target->left);
+        target->left = NULL;
+        target->n = n;
+    } else {
+        forget(d, target);
+        if (n)
+            status = d->model_class->seq_copy(d->context, to, from, 0, (int32_t)n);
+        target->n = n;
+    }
+    if (status == TELEX_OK)
+        return n;
+    forget(d, target); /* computing it is always right */
+    return 0;
+}
+
+/* Give the job a sequence, if there is room now. */
+static enum placing place(struct driver *d, struct job *job) {
+    struct sequence *source = NULL;
+    uint32_t best = 0, later = 0, planned;
+    for (uint32_t i = 0; i < d->n_sequences && !d->config.no_prefix_cache; i++) {
+        uint32_t n = shared_with(d, &d->sequences[i], job, &planned);
+        if (n > best) {
+            best = n;
+            source = &d->sequences[i];
+        }
+        later = planned > later ? planned : later;
+    }
+    if (d->n_running == d->config.parallel)
+        return NEEDS_ROOM;
+    if (later > best && later - best >= WORTH_WAITING)
+        return NEEDS_PREFIX;
+    uint32_t need = pages(job->n_prompt + job->max_tokens), room = pages(d->config.kv_tokens);
+    for (struct sequence *s; held(d) + need > room && (s = oldest_idle(d, source, false));)
+        forget(d, s);
+    struct sequence *target = oldest_idle(d, source, true);
+    if (source && !source->job && (!target || held(d) + need > room))
+        target = source;
+    if (!target || held(d) - (target->n ? pages(target->n) : 0) + need > room)
+        return NEEDS_ROOM;
+    job->n_cached = take_prefix(d, target, source ? source : target, best);
+    target->reserve = need;
+    target->used = ++d->clock;
+    target->job = job;
+    d->n_running++;
+    job->started_us = driver_now_us();
+    return PLACED;
+}
+
+/* ---- ends ---- */
+
+static bool overdue(const struct job *job, int64_t now_us) {
+    return job->timeout_ms > 0 && now_us - job->submitted_us > job->timeout_ms * 1000;
+}
+
+/* End a job that was cancelled or is late. */
+static void check_time(struct job *job, int64_t now_us, uint32_t computed) {
+    if (atomic_load(&job->cancelled)) {
+        job_end(job, TELEX_CANCELLED, TELEX_FINISH_FAILED, "cancelled after %u tokens", job_output(job));
+    } else if (overdue(job, now_us)) {
+        uint32_t read = computed < job->n_prompt ? computed : job->n_prompt;
+        job_end(job, TELEX_RETRY, TELEX_FINISH_FAILED,
+                "not done within %lld ms: %u of %u prompt tokens read, %u tokens put out",
+                (long long)job->timeout_ms, read, job->n_prompt, job_output(job));
+    }
+}
+
+/* The sequence keeps what the context holds of the finished job. */
+static void vacate(struct driver *d, struct sequence *s) {
+    struct job *job = s->job;
+    pthread_mutex_lock(&d->lock);
+    s->job = NULL;
+    d->n_running--;
+    pthread_mutex_unlock(&d->lock);
+    s->used = ++d->clock;
+    s->n_prompt = s->n < job->n_prompt ? s->n : job->n_prompt;
+    s->left = job->tokens.items;
+    job->tokens.items = NULL;
+    if (s->n == 0 || d->config.no_prefix_cache)
+        forget(d, s);
+}
+
+static void finish(struct driver *d, struct job *job) {
+    pthread_mutex_lock(&d->lock);
+    if (job->shared)
+        driver_release_grammar(d, job->shared);
+    d->stats.jobs++;
+    pthread_mutex_unlock(&d->lock);
+    job_report(job, driver_now_us());
+    job_destroy(job);
+}
+
+/* ---- a batch ---- */
+
+static uint32_t due(const struct sequence *s) {
+    return s->job->tokens.n - s->n;
+}
+
+/* Put up to `most` due tokens of a sequence into the batch, with a question at the last one if it completes
+ * them. */
+static uint32_t add_rows(struct driver *d, struct sequence *s, uint32_t n, uint32_t most) {
+    uint32_t count = due(s) < most ? due(s) : most;
+    for (uint32_t i = 0; i < count; i++) {
+        d->token[n + i] = s->job->tokens.items[s->n + i];
+        d->pos[n + i] = (int32_t)(s->n + i);
+        d->seq[n + i] = (uint32_t)(s - d->sequences);
+        d->rows[n + i] = NULL;
+    }
+    if (count && count == due(s)) {
+        if (!job_ask(s->job, &d->tools))
+            return 0;
+        d->rows[n + count - 1] = &s->job->row;
+    }
+    return count;
+}
+
+/* Of the jobs still reading their prompt and not in this batch, the one that came first. */
+static struct sequence *next_reader(struct driver *d) {
+    struct sequence *first = NULL;
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        struct sequence *s = &d->sequences[i];
+        if (s->job && !s->job->first_us && !s->batched && (!first || s->job->id < first->job->id))
+            first = s;
+    }
+    return first;
+}
+
+/* Jobs that write come first, then prompts in the order of arrival, at most a chunk in all. */
+static uint32_t fill_batch(struct driver *d) {
+    uint32_t n = 0, prompts = 0;
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        struct sequence *s = &d->sequences[i];
+        s->batched = false;
+        if (s->job && s->job->first_us)
+            n += add_rows(d, s, n, d->max_batch - n);
+    }
+    for (struct sequence *s; n < d->max_batch && prompts < d->config.chunk && (s = next_reader(d));) {
+        uint32_t most = d->max_batch - n, chunk = d->config.chunk - prompts;
+        uint32_t count = add_rows(d, s, n, most < chunk ? most : chunk);
+        s->batched = true;
+        n += count;
+        prompts += count;
+    }
+    return n;
+}
+
+/* What the context holds of these sequences is unknown: their jobs fail. */
+static void fail_batch(struct driver *d, uint32_t n, telex_status status) {
+    for (uint32_t i = 0; i < n; i++) {
+        struct sequence *s = &d->sequences[d->seq[i]];
+        job_end(s->job, status == TELEX_AGAIN ? TELEX_RETRY : TELEX_FATAL, TELEX_FINISH_FAILED,
+                "%s: a batch of %u tokens failed with status %d", d->backend, n, status);
+        s->n = 0;
+        d->model_class->seq_trim(d->context, d->seq[i], 0);
+    }
+}
+
+/* A cancelled batch is as if it had not been: the jobs that go on will ask again. */
+static void undo_batch(struct driver *d, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        d->model_class->seq_trim(d->context, d->seq[i], (int32_t)d->sequences[d->seq[i]].n);
+}
+
+static void take_answers(struct driver *d, uint32_t n) {
+    uint32_t heads = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct sequence *s = &d->sequences[d->seq[i]];
+        s->n++;
+        if (!d->rows[i])
+            continue;
+        heads++;
+        if (!s->job->first_us)
+            s->job->first_us = driver_now_us();
+        job_answer(s->job, &d->tools);
+    }
+    struct mask_stats masks = mask_cache_stats(d->tools.masks);
+    pthread_mutex_lock(&d->lock);
+    d->stats.batches++;
+    d->stats.rows += n;
+    d->stats.head_rows += heads;
+    d->stats.forced_tokens = d->tools.forced_tokens;
+    d->stats.sampled_tokens = d->tools.sampled_tokens;
+    d->stats.mask_hits = masks.hits;
+    d->stats.mask_misses = masks.misses;
+    d->stats.mask_miss_ns = masks.miss_ns;
+    d->stats.mask_bytes = masks.bytes;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void run_batch(struct driver *d) {
+    uint32_t n = fill_batch(d);
+    if (n == 0)
+        return;
+    struct telex_batch batch = {
+        .size = sizeof(batch), .n = n, .token = d->token, .pos = d->pos, .seq = d->seq, .rows = d->rows};
+    telex_status status = d->model_class->decode(d->context, &batch);
+    /* A backend may hold more than was counted, such as half-used pages: give up what is only kept. */
+    for (struct sequence *s; status == TELEX_AGAIN && (s = oldest_idle(d, NULL, false));) {
+        forget(d, s);
+        status = d->model_class->decode(d->context, &batch);
+    }
+    d->n_undone = status == TELEX_CANCELLED ? d->n_undone + 1 : 0;
+    if (status == TELEX_OK)
+        take_answers(d, n);
+    else if (status == TELEX_CANCELLED && d->n_undone < UNDONE_MAX)
+        undo_batch(d, n);
+    else
+        fail_batch(d, n, status);
+}
+
+/* ---- the thread ---- */
+
+/* Take every waiting job that can start, or has ended, off the list. The ended ones come back as a list. None
+ * passes a job that needs room, or a large one would wait for ever; one that waits for a prefix is passed. */
+static struct job *admit(struct driver *d) {
+    struct job *ended = NULL, **at = &d->waiting;
+    int64_t now_us = driver_now_us();
+    bool full = false;
+    while (*at) {
+        struct job *job = *at;
+        if (d->closing)
+            atomic_store(&job->cancelled, true);
+        if (!job->finish)
+            check_time(job, now_us, 0);
+        enum placing placing = job->finish ? PLACED : full ? NEEDS_ROOM : place(d, job);
+        full = full || placing == NEEDS_ROOM;
+        if (placing != PLACED) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        d->n_waiting--;
+        if (job->finish) {
+            job->next = ended;
+            ended = job;
+        } else {
+            d->stats.prompt_tokens += job->n_prompt;
+            d->stats.cached_tokens += job->n_cached;
+        }
+    }
+    d->waiting_end = at;
+    return ended;
+}
+
+static void begin_new(struct driver *d) {
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        struct job *job = d->sequences[i].job;
+        if (job && !job->begun) {
+            job->begun = true;
+            job_begin(job, &d->tools);
+        }
+    }
+}
+
+static void sweep(struct driver *d) {
+    int64_t now_us = driver_now_us();
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        struct sequence *s = &d->sequences[i];
+        if (s->job && !s->job->finish)
+            check_time(s->job, now_us, s->n);
+        if (!s->job || !s->job->finish)
+            continue;
+        struct job *job = s->job;
+        vacate(d, s);
+        finish(d, job);
+    }
+}
+
+void *scheduler_main(void *arg) {
+    struct driver *d = arg;
+    for (;;) {
+        pthread_mutex_lock(&d->lock);
+        while (!d->waiting && d->n_running == 0 && !d->closing)
+            pthread_cond_wait(&d->changed, &d->lock);
+        struct job *ended = admit(d);
+        bool last = d->closing && !d->waiting && d->n_running == 0;
+        for (uint32_t i = 0; i < d->n_sequences && d->closing; i++)
+            if (d->sequences[i].job)
+                atomic_store(&d->sequences[i].job->cancelled, true);
+        pthread_mutex_unlock(&d->lock);
+        while (ended) {
+            struct job *job = ended;
+            ended = job->next;
+            finish(d, job);
+        }
+        if (last)
+            return NULL;
+        begin_new(d);
+        sweep(d); /* before the batch: a forced text may be whole already */
+        if (d->n_running)
+            run_batch(d);
+        sweep(d);
+    }
+}
