@@ -179,9 +179,11 @@ int telex_json_parse(const char *line, size_t size, struct telex_builder *b, cha
         snprintf(why, why_size, "not a JSON object");
         return -EBADMSG;
     }
+    size_t before = b->buffer.size;
     telex_build_json(b, value);
     json_decref(value);
-    if (b->broken) {
+    struct telex_bytes added = {(const uint8_t *)b->buffer.data + before, b->buffer.size - before};
+    if (b->broken || telex_scan(added) < 0) {
         snprintf(why, why_size, "nested deeper than %d", TELEX_BODY_MAX_DEPTH);
         return -EBADMSG;
     }

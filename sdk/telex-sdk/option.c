@@ -45,8 +45,22 @@ static struct telex_texts copy_list(struct arena *arena, const msgpack_object *v
     return list;
 }
 
+/* Text that a C string can hold. */
+static bool is_text(const msgpack_object *value) {
+    struct telex_bytes text = telex_object_text(value);
+    return value->type == MSGPACK_OBJECT_STR && !memchr(text.data, 0, text.size);
+}
+
+static bool is_text_list(const msgpack_object *value) {
+    if (value->type != MSGPACK_OBJECT_ARRAY)
+        return false;
+    for (uint32_t i = 0; i < value->via.array.size; i++)
+        if (!is_text(&value->via.array.ptr[i]))
+            return false;
+    return true;
+}
+
 static int put(const struct telex_option *option, const msgpack_object *value, void *member, struct arena *arena) {
-    struct telex_bytes text;
     switch (option->type) {
     case TELEX_INT:
     case TELEX_DURATION:
@@ -58,6 +72,8 @@ static int put(const struct telex_option *option, const msgpack_object *value, v
     case TELEX_REAL:
         if (value->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
             *(double *)member = (double)value->via.u64;
+        else if (value->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+            *(double *)member = (double)value->via.i64;
         else if (value->type == MSGPACK_OBJECT_FLOAT64 || value->type == MSGPACK_OBJECT_FLOAT32)
             *(double *)member = value->via.f64;
         else
@@ -69,13 +85,12 @@ static int put(const struct telex_option *option, const msgpack_object *value, v
         *(bool *)member = value->via.boolean;
         return 0;
     case TELEX_LIST:
-        if (value->type != MSGPACK_OBJECT_ARRAY)
+        if (!is_text_list(value))
             return -EBADMSG;
         *(struct telex_texts *)member = copy_list(arena, value);
         return 0;
     default:
-        text = telex_object_text(value);
-        if (value->type != MSGPACK_OBJECT_STR || memchr(text.data, 0, text.size))
+        if (!is_text(value))
             return -EBADMSG;
         *(const char **)member = copy_text(arena, value);
         return 0;
