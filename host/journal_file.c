@@ -102,8 +102,8 @@ static int check_layout(struct journal *j, const char *pipeline, char *why, size
                  j->path, (long long)layout);
         return -EBADMSG;
     }
-    char *sql = sqlite3_mprintf("%s INSERT OR IGNORE INTO meta VALUES('layout', %d), ('pipeline', %Q),"
-                                " ('epoch', lower(hex(randomblob(6))));",
+    char *sql = sqlite3_mprintf("BEGIN IMMEDIATE; %s INSERT INTO meta VALUES('layout', %d), ('pipeline', %Q),"
+                                " ('epoch', lower(hex(randomblob(6)))); COMMIT;",
                                 journal_schema_sql, JOURNAL_LAYOUT, pipeline);
     int got = tables == 0 ? exec(j->db, sql) : SQLITE_OK;
     sqlite3_free(sql);

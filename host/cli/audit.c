@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit.c - `telex audit`: is every record accounted for?
  *
- * For each edge: in = delivered + superseded + quarantined + dropped + waiting, by the counters and by the rows; every
- * message that belongs on the edge has a row there; nothing was published twice. Reads one snapshot, so it can run
- * beside the host. */
+ * For each edge: in = delivered + superseded + quarantined + dropped + waiting, by the counters and by the
+ * rows; every message that belongs on the edge has a row there; nothing was published twice. Reads one
+ * snapshot, so it can run beside the host. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "CONFIG|JOURNAL",
     .doc = "Check that every record of a pipeline is accounted for.\v"
-           "Exit codes: 0 all is accounted for, 1 something is missing or twice (named), 78 the config is wrong.",
+           "Exit codes: 0 all is accounted for, 1 something is missing or twice (named), 78 the config is "
+           "wrong.",
 };
 
 /* What was found wrong, a line each. */
@@ -66,21 +67,24 @@ __attribute__((format(printf, 2, 3))) static void found(struct findings *f, cons
 }
 
 static void check_balance(struct journal_view *view, struct findings *f, json_t *edges) {
-    sqlite3_stmt *stmt =
-        view_query(view, "SELECT e.name, n_in, n_delivered, n_superseded, n_quarantined, n_dropped, n_expired,"
-                         " (SELECT count(*) FROM delivery d WHERE d.edge = e.id AND d.state = 0),"
-                         " (SELECT count(*) FROM delivery d WHERE d.edge = e.id),"
-                         " (SELECT count(*) FROM delivery d WHERE d.edge = e.id AND d.state = 3) FROM edge e ORDER BY id");
+    sqlite3_stmt *stmt = view_query(
+        view,
+        "SELECT e.name, n_in, n_delivered, n_superseded, n_quarantined, n_dropped, n_expired,"
+        " (SELECT count(*) FROM delivery d WHERE d.edge = e.id AND d.state = 0),"
+        " (SELECT count(*) FROM delivery d WHERE d.edge = e.id),"
+        " (SELECT count(*) FROM delivery d WHERE d.edge = e.id AND d.state = 3) FROM edge e ORDER BY id");
     while (sqlite3_step(stmt) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(stmt, 0);
         long long n[10];
         for (int i = 1; i < 10; i++)
             n[i] = sqlite3_column_int64(stmt, i);
-        json_array_append_new(edges, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "edge", name, "in", n[1],
-                                               "delivered", n[2], "superseded", n[3], "quarantined", n[4], "dropped",
-                                               n[5], "waiting", n[7]));
+        json_array_append_new(edges, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "edge", name, "in",
+                                               n[1], "delivered", n[2], "superseded", n[3], "quarantined",
+                                               n[4], "dropped", n[5], "waiting", n[7]));
         if (n[1] != n[2] + n[3] + n[4] + n[5] + n[7])
-            found(f, "%s: %lld in, but %lld delivered + %lld superseded + %lld quarantined + %lld dropped + %lld waiting",
+            found(f,
+                  "%s: %lld in, but %lld delivered + %lld superseded + %lld quarantined + %lld dropped + "
+                  "%lld waiting",
                   name, n[1], n[2], n[3], n[4], n[5], n[7]);
         if (n[1] != n[8] + n[6])
             found(f, "%s: %lld in, but %lld rows and %lld expired", name, n[1], n[8], n[6]);
@@ -121,8 +125,8 @@ static void check_missing(struct journal_view *view, struct findings *f) {
 static void event_key(const msgpack_object *event, char *key, size_t size) {
     struct telex_bytes id = telex_map_text(event, "dispatch"), act = telex_map_text(event, "act");
     snprintf(key, size, "%.*s version %lld (%.*s)", (int)id.size, (const char *)id.data,
-             (long long)telex_map_int(event, "dispatch_version", telex_map_int(event, "version", 0)), (int)act.size,
-             (const char *)act.data);
+             (long long)telex_map_int(event, "dispatch_version", telex_map_int(event, "version", 0)),
+             (int)act.size, (const char *)act.data);
 }
 
 static void check_published_once(struct journal_view *view, struct findings *f) {
@@ -157,10 +161,12 @@ static void check_file(struct journal_view *view, struct findings *f) {
 static void print_text(json_t *edges, json_t *findings) {
     size_t i;
     json_t *edge, *finding;
-    printf("%-44s %9s %9s %9s %9s %9s %9s\n", "edge", "in", "delivered", "supersed.", "quarant.", "dropped", "waiting");
+    printf("%-44s %9s %9s %9s %9s %9s %9s\n", "edge", "in", "delivered", "supersed.", "quarant.", "dropped",
+           "waiting");
     json_array_foreach(edges, i, edge) {
         printf("%-44s", json_string_value(json_object_get(edge, "edge")));
-        static const char *const keys[] = {"in", "delivered", "superseded", "quarantined", "dropped", "waiting"};
+        static const char *const keys[] = {"in",          "delivered", "superseded",
+                                           "quarantined", "dropped",   "waiting"};
         for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
             printf(" %9lld", (long long)json_integer_value(json_object_get(edge, keys[k])));
         printf("\n");
@@ -177,7 +183,7 @@ int cmd_audit(int argc, char **argv) {
     if (code == 0)
         code = view_open(&view, "audit", a.what);
     if (code != 0)
-        return code;
+        return code == VIEW_EMPTY ? EXIT_FINE : code;
     struct findings f = {json_array()};
     json_t *edges = json_array();
     sqlite3_exec(view.db, "BEGIN", NULL, NULL, NULL);
@@ -188,7 +194,8 @@ int cmd_audit(int argc, char **argv) {
     sqlite3_exec(view.db, "COMMIT", NULL, NULL, NULL);
     code = json_array_size(f.list) ? EXIT_FAILED : EXIT_FINE;
     if (a.json)
-        cli_print_json(json_pack("{s:b, s:O, s:O}", "clean", code == EXIT_FINE, "edges", edges, "findings", f.list));
+        cli_print_json(
+            json_pack("{s:b, s:O, s:O}", "clean", code == EXIT_FINE, "edges", edges, "findings", f.list));
     else
         print_text(edges, f.list);
     json_decref(edges);

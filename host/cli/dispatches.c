@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dispatches.c - `telex dispatches [DSP-ID]`: what the wire wrote, and every record it cites, so that anyone can check
- * one against the other. */
+/* dispatches.c - `telex dispatches [DSP-ID]`: what the wire wrote, and every record it cites, so that anyone
+ * can check one against the other. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,8 +121,8 @@ static void print_whole(const json_t *dispatch, const json_t *records) {
         print_sentences(json_object_get(item, "answer"));
     }
     printf("\n%s\n", text_of(dispatch, "methodology"));
-    json_array_foreach(records, i, item)
-        printf("\n---- record %s ----\n%s\n%s\n", text_of(item, "id"), text_of(item, "title"), text_of(item, "text"));
+    json_array_foreach(records, i, item) printf("\n---- record %s ----\n%s\n%s\n", text_of(item, "id"),
+                                                text_of(item, "title"), text_of(item, "text"));
 }
 
 static void print_line(const json_t *dispatch) {
@@ -174,7 +174,7 @@ int cmd_dispatches(int argc, char **argv) {
     if (code == 0)
         code = view_open(&view, "dispatches", a.what);
     if (code != 0)
-        return code;
+        return code == VIEW_EMPTY ? EXIT_FINE : code;
     code = show(&view, &a);
     view_close(&view);
     return code;

@@ -5,13 +5,15 @@
 
 #include <sqlite3.h>
 
+enum { VIEW_EMPTY = -1 };
+
 struct journal_view {
     sqlite3 *db;
     char *path; /* of the journal; owned */
 };
 
-/* Open the journal that `what` names: a config (*.yaml, *.yml) or a journal file. 0 or the command's exit code, after
- * one line on stderr. Give it back with view_close. */
+/* Open the journal that `what` names: a config (*.yaml, *.yml) or a journal file. 0; VIEW_EMPTY
+ * when nothing was recorded yet; or the command's exit code. All but 0 after one line on stderr. Give it back with view_close. */
 int view_open(struct journal_view *view, const char *command, const char *what);
 void view_close(struct journal_view *view);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quarantine.c - `telex quarantine list|retry|drop`: records that could not pass, and what becomes of them.
  *
- * A number names a record: edge and seq, as `list` prints them. A running host is asked through its control socket;
- * without one the command takes the journal's lock itself, so there is never a second writer. */
+ * A number names a record: edge and seq, as `list` prints them. A running host is asked through its control
+ * socket; without one the command takes the journal's lock itself, so there is never a second writer. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,16 +65,18 @@ static const struct argp argp = {
 };
 
 static const char list_sql[] =
-    "SELECT q.edge, q.seq, e.name, q.stage, q.plugin, q.reason, q.attempts, q.at_ms, m.schema, m.id, m.version, m.body"
+    "SELECT q.edge, q.seq, e.name, q.stage, q.plugin, q.reason, q.attempts, q.at_ms, m.schema, m.id, "
+    "m.version, m.body"
     " FROM quarantine q JOIN edge e ON e.id = q.edge JOIN msg m USING(seq) ORDER BY q.at_ms, q.seq";
 
 static void print_line(sqlite3_stmt *row) {
     time_t at = (time_t)(sqlite3_column_int64(row, 7) / 1000);
     char when[32];
     strftime(when, sizeof(when), "%F %T", gmtime(&at));
-    printf("%lld-%lld  %s  %s (%s)  %s %s version %lld, %lld attempts\n    %s\n", (long long)sqlite3_column_int64(row, 0),
-           (long long)sqlite3_column_int64(row, 1), when, sqlite3_column_text(row, 3), sqlite3_column_text(row, 4),
-           sqlite3_column_text(row, 8), sqlite3_column_text(row, 9), (long long)sqlite3_column_int64(row, 10),
+    printf("%lld-%lld  %s  %s (%s)  %s %s version %lld, %lld attempts\n    %s\n",
+           (long long)sqlite3_column_int64(row, 0), (long long)sqlite3_column_int64(row, 1), when,
+           sqlite3_column_text(row, 3), sqlite3_column_text(row, 4), sqlite3_column_text(row, 8),
+           sqlite3_column_text(row, 9), (long long)sqlite3_column_int64(row, 10),
            (long long)sqlite3_column_int64(row, 6), sqlite3_column_text(row, 5));
 }
 
@@ -89,8 +91,8 @@ static void print_json_line(sqlite3_stmt *row) {
     json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "number", number, "edge",
                              sqlite3_column_text(row, 2), "stage", sqlite3_column_text(row, 3), "plugin",
                              sqlite3_column_text(row, 4), "reason", sqlite3_column_text(row, 5), "attempts",
-                             (json_int_t)sqlite3_column_int64(row, 6), "at_ms", (json_int_t)sqlite3_column_int64(row, 7),
-                             "record", record);
+                             (json_int_t)sqlite3_column_int64(row, 6), "at_ms",
+                             (json_int_t)sqlite3_column_int64(row, 7), "record", record);
     json_dumpf(line, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(line);
@@ -174,7 +176,7 @@ int cmd_quarantine(int argc, char **argv) {
     if (code == 0)
         code = view_open(&view, "quarantine", a.what);
     if (code != 0)
-        return code;
+        return code == VIEW_EMPTY ? EXIT_FINE : code;
     code = strcmp(a.act, "list") == 0 ? list(&view, a.json) : change(&view, &a);
     view_close(&view);
     return code;
