@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* confine.h - what a runner gives up before it loads a plugin. */
+#ifndef RUNNER_CONFINE_H
+#define RUNNER_CONFINE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "../isolate.h"
+
+/* First thing in main: die with `host`, gain no privileges, keep no descriptor but those of protocol.h. 0, or
+ * a negative errno; -ESRCH when the host is gone already. */
+int confine_early(pid_t host);
+
+/* Apply the limits of the set-up, then whatever else a plugin may not do: the place for seccomp and Landlock,
+ * after the plugin's file was named and before it is loaded. 0, or -1 with the reason in why. */
+int confine_limits(const struct isolate_limits *limits, char *why, size_t why_size);
+
+/* Print a crash's signal, address and stack on stderr before the process dies of it. Call on the strand's
+ * thread. */
+void confine_report_crashes(void);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* telex-runner - runs one stage in a process of its own, for a telex that started it.
+ *
+ * Reading order: protocol.h (what is said), link.c (how), remote.c and services.c (the host that the plugin
+ * sees), hear.c and strand.c (the two threads), confine.c (what the process gives up). Not meant to be called
+ * by hand. */
+#include "remote.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "confine.h"
+
+int main(int argc, char **argv) {
+    static struct remote remote;
+    pthread_t hearer;
+    if (argc != 3) {
+        fprintf(stderr,
+                "telex-runner: started by telex for a stage with `isolation: process`, not by hand\n");
+        return 2;
+    }
+    int err = confine_early((pid_t)atol(argv[2]));
+    if (err < 0) {
+        fprintf(stderr, "telex-runner: %s\n", strerror(-err));
+        return EXIT_SETUP;
+    }
+    confine_report_crashes();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    err = remote_init(&remote, argv[1]);
+    if (err < 0) {
+        fprintf(stderr, "telex-runner: no shared memory with the host: %s\n", strerror(-err));
+        return EXIT_SETUP;
+    }
+    if (pthread_create(&hearer, NULL, hear_main, &remote) != 0) {
+        fprintf(stderr, "telex-runner: no thread\n");
+        return EXIT_SETUP;
+    }
+    int status = strand_main(&remote);
+    /* The hearer sleeps until the host closes its end; it holds nothing and ends with the process. */
+    pthread_cancel(hearer);
+    pthread_join(hearer, NULL);
+    remote_finish(&remote);
+    return status;
+}
