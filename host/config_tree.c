@@ -132,6 +132,7 @@ static void node_add(struct node *node, const char *key, struct mark key_mark, s
 struct reader {
     struct config_errors *errors;
     const char *file;
+    const struct mark *fixed; /* where all of it stands, for a text from the command line; or NULL */
     size_t n_nodes;
     bool full; /* the bound was met and told */
 };
@@ -142,9 +143,23 @@ static struct node *convert(struct reader *r, struct fy_node *from, struct mark 
 static struct mark scalar_mark(const struct reader *r, struct fy_node *from, struct mark otherwise) {
     struct fy_token *token = fy_node_get_type(from) == FYNT_SCALAR ? fy_node_get_scalar_token(from) : NULL;
     const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
+    if (r->fixed)
+        return *r->fixed;
     if (!mark || mark->line < 0)
         return otherwise;
     return (struct mark){r->file, mark->line + 1, mark->column + 1};
+}
+
+/* Where a node of any kind begins: its first scalar. */
+static struct mark first_mark(const struct reader *r, struct fy_node *from, struct mark otherwise) {
+    for (int depth = 0; from && depth < DEPTH_MAX; depth++) {
+        void *at = NULL;
+        if (fy_node_get_type(from) == FYNT_SCALAR)
+            return scalar_mark(r, from, otherwise);
+        from = fy_node_is_mapping(from) ? fy_node_pair_key(fy_node_mapping_iterate(from, &at))
+                                        : fy_node_sequence_iterate(from, &at);
+    }
+    return otherwise;
 }
 
 static struct node *convert_scalar(struct reader *r, struct fy_node *from, struct mark mark,
@@ -188,7 +203,8 @@ static struct node *convert_map(struct reader *r, struct fy_node *from, struct m
         const char *key_text = is_text ? fy_node_get_scalar(key_node, &size) : NULL;
         struct mark mark = is_text ? scalar_mark(r, key_node, where) : where;
         if (!key_text || size == 0 || size > 200 || memchr(key_text, 0, size)) {
-            tell(r->errors, mark, path, "has a key that is no short text; write a word before the colon");
+            tell(r->errors, first_mark(r, key_node, mark), *path ? path : "(syntax)",
+                 "has a key that is no short text; write a word before the colon");
             continue;
         }
         char *key = strndup(key_text, size);
@@ -232,9 +248,9 @@ static struct node *convert(struct reader *r, struct fy_node *from, struct mark 
         return node_create(NODE_NONE, where);
     struct mark mark = scalar_mark(r, from, where);
     if (!r->full && (++r->n_nodes > NODES_MAX || depth > DEPTH_MAX)) {
-        tell(r->errors, mark, path, "%s",
-             depth > DEPTH_MAX ? "is nested too deeply, or an alias contains itself; write it flat"
-                               : "aliases grow the file to more than 20000 values; write less of them");
+        tell(r->errors, mark, "(aliases)", "%s",
+             depth > DEPTH_MAX ? "the file is nested too deeply, or an alias contains itself; write it flat"
+                               : "aliases grow the file to more than 20000 values; use fewer");
         r->full = true;
     }
     if (r->full)
@@ -288,7 +304,7 @@ static struct node *parse(struct reader *r, const char *text, size_t size) {
         root = convert(r, fy_document_root(document), (struct mark){r->file, 0, 0}, "", 0);
         struct fy_document *second = fy_parse_load_document(parser);
         if (second)
-            tell(r->errors, scalar_mark(r, fy_document_root(second), start), "(syntax)",
+            tell(r->errors, first_mark(r, fy_document_root(second), start), "(syntax)",
                  "a second YAML document begins; a config is one, remove the line '---' before it");
         else if (fy_parser_get_stream_error(parser))
             tell_syntax(r, diag);
@@ -346,9 +362,9 @@ struct node *tree_read(const char *path, struct config_errors *errors) {
              !root || root->kind == NODE_NONE ? "is empty; see configs/ for examples"
                                               : "is no mapping; begin with `pipeline: NAME`");
     }
-    if (root && root->kind == NODE_MAP)
+    if (root && root->kind == NODE_MAP && !r.full)
         return root;
-    node_destroy(root);
+    node_destroy(root); /* also when a bound was met: what is left of the tree would only mislead */
     return NULL;
 }
 
@@ -374,7 +390,7 @@ static struct node **step_into(struct node *node, const char *word, struct mark 
 
 void tree_override(struct node *root, const char *text, int n, struct config_errors *errors) {
     struct mark mark = {"--set", n, 1};
-    struct reader r = {.errors = errors, .file = mark.file};
+    struct reader r = {.errors = errors, .file = mark.file, .fixed = &mark};
     const char *equals = strchr(text, '=');
     struct node *at = root, **slot = NULL;
     char *copy = equals && equals > text ? strndup(text, (size_t)(equals - text)) : NULL, *rest = copy, *word;
