@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* desk.c - one instance of the stage: a story in, a dispatch out.
+ *
+ * A step keeps nothing: all that it reads and makes lies in one arena with a limit, given back when the step
+ * ends. The dispatch depends on the story, its records, the model and the options only. */
+#include "desk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <telex-sdk/id.h>
+#include <telex-sdk/message.h>
+#include <telex-sdk/plugin.h>
+#include <telex/ext/models.h>
+
+#include "beat.h"
+#include "dispatch.h"
+#include "draft.h"
+
+struct desk {
+    const struct telex_host *host; /* borrowed */
+    struct desk_config config;
+    void *options; /* owned, what config's texts lie in */
+};
+
+/* One story in hand. */
+struct story {
+    const char *id, *merged_into;
+    uint64_t version;
+    int64_t first_ms, last_ms;
+    struct brief brief;
+    struct arena arena;
+};
+
+telex_status desk_create(const struct telex_host *host, struct telex_bytes options, void **self) {
+    struct desk *desk = calloc(1, sizeof(*desk));
+    if (!desk)
+        return telex_fail(host, 0, TELEX_RETRY, "out of memory");
+    desk->host = host;
+    int err = telex_options_read(desk_options, options, &desk->config, &desk->options);
+    if (err < 0) {
+        free(desk);
+        return telex_fail(host, 0, TELEX_FATAL, "options cannot be read: %s", strerror(-err));
+    }
+    *self = desk;
+    return TELEX_OK;
+}
+
+void desk_destroy(void *self) {
+    struct desk *desk = self;
+    if (!desk)
+        return;
+    free(desk->options);
+    free(desk);
+}
+
+static char *keep(struct arena *arena, const msgpack_object *map, const char *key) {
+    struct telex_bytes text = telex_map_text(map, key);
+    return arena_copy(arena, (const char *)text.data, text.data ? text.size : 0);
+}
+
+/* Copy what the desk needs of a record. 0, -ENODATA for one without text, or -ENOMEM. */
+static int read_record(struct arena *arena, const msgpack_object *map, const char *id,
+                       struct brief_record *record) {
+    struct telex_bytes text = telex_map_text(map, "text");
+    if (!text.data || text.size == 0)
+        return -ENODATA;
+    size_t n = text.size < BRIEF_TEXT_MAX_BYTES ? text.size : BRIEF_TEXT_MAX_BYTES;
+    *record = (struct brief_record){.id = id, .text_bytes = n};
+    record->text = arena_copy(arena, (const char *)text.data, n);
+    record->url = keep(arena, map, "url");
+    record->title = keep(arena, map, "title");
+    record->outlet = keep(arena, map, "outlet");
+    record->author = keep(arena, map, "author");
+    record->lang = keep(arena, map, "lang");
+    char *sha256 = keep(arena, map, "sha256");
+    if (sha256 && !sha256[0] && (sha256 = arena_alloc(arena, 65)))
+        telex_sha256_hex(sha256, text);
+    record->sha256 = sha256;
+    record->published_ms = telex_map_int(map, "published_ms", 0);
+    bool whole =
+        record->text && record->url && record->title && record->outlet && record->author && record->lang;
+    return whole && sha256 ? 0 : -ENOMEM;
+}
+
+static int fetch_record(struct desk *desk, telex_lease lease, struct story *story, struct telex_bytes id) {
+    const struct telex_host *host = desk->host;
+    struct telex_rec *rec = NULL;
+    struct telex_view view = {.size = sizeof(view)};
+    struct telex_map map = {.root = NULL};
+    if (host->get(host, lease, "telex.record/1", id, UINT64_MAX, &rec) != TELEX_OK)
+        return -ENODATA;
+    int err = host->view(host, rec, &view) == TELEX_OK ? telex_map_open(&map, view.body) : -EBADMSG;
+    if (err == 0) {
+        char *own_id = arena_copy(&story->arena, (const char *)id.data, id.size);
+        err = own_id ? read_record(&story->arena, map.root, own_id,
+                                   &story->brief.records[story->brief.n_records])
+                     : -ENOMEM;
+        story->brief.n_records += err == 0;
+        telex_map_close(&map);
+    }
+    host->release(host, rec);
+    return err;
+}
+
+/* Oldest first, by time and then by id: the order in which a paragraph tells them. */
+static void sort_records(struct brief *brief) {
+    struct brief_record *records = brief->records;
+    for (size_t i = 1; i < brief->n_records; i++)
+        for (size_t k = i; k > 0; k--) {
+            bool later = records[k - 1].published_ms > records[k].published_ms ||
+                         (records[k - 1].published_ms == records[k].published_ms &&
+                          strcmp(records[k - 1].id, records[k].id) > 0);
+            if (!later)
+                break;
+            struct brief_record swap = records[k];
+            records[k] = records[k - 1];
+            records[k - 1] = swap;
+        }
+}
+
+static telex_status read_story(struct desk *desk, telex_lease lease, const msgpack_object *map,
+                               struct story *story) {
+    uint32_t n = 0;
+    const msgpack_object *ids = telex_map_array(map, "records", &n);
+    size_t n_lost = 0;
+    for (uint32_t i = 0; i < n && story->brief.n_records < (size_t)desk->config.max_records; i++) {
+        struct telex_bytes id = telex_object_text(&ids[i]);
+        int err = id.size ? fetch_record(desk, lease, story, id) : -ENODATA;
+        if (err == -ENOMEM)
+            return telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
+        n_lost += err < 0;
+    }
+    if (story->brief.n_records == 0)
+        return telex_fail(desk->host, lease, TELEX_REJECT, "story %.64s: none of its %u records can be read",
+                          story->id, n);
+    if (n_lost)
+        telex_say(desk->host, TELEX_WARN, lease,
+                  DESK_NAME ": story %.64s: %zu of %u records cannot be read; written without", story->id,
+                  n_lost, n);
+    sort_records(&story->brief);
+    story->first_ms = story->brief.records[0].published_ms;
+    story->last_ms = story->brief.records[story->brief.n_records - 1].published_ms;
+    return TELEX_OK;
+}
+
+static void dispatch_id(char out[33], const char *story_id) {
+    struct telex_bytes part = telex_text(story_id);
+    telex_id(out, "dispatch", &part, 1);
+}
+
+/* A story that went into another: its dispatch, if there was one, points there from now on. */
+static telex_status write_merged(struct desk *desk, telex_lease lease, const struct story *story) {
+    char id[33], into_id[33];
+    struct telex_rec *earlier = NULL;
+    dispatch_id(id, story->id);
+    dispatch_id(into_id, story->merged_into);
+    if (desk->host->get(desk->host, lease, "telex.dispatch/1", telex_text(id), UINT64_MAX, &earlier) !=
+        TELEX_OK)
+        return TELEX_OK; /* nothing was published, nothing to take back */
+    desk->host->release(desk->host, earlier);
+    struct telex_builder b;
+    telex_build_init(&b);
+    dispatch_build_merged(&b, id, story->version, story->id, story->merged_into, into_id);
+    telex_status status = telex_build_commit(&b, desk->host, lease, 0);
+    telex_build_finish(&b);
+    return status;
+}
+
+static telex_status commit_dispatch(struct desk *desk, telex_lease lease, struct story *story,
+                                    const struct draft *draft, const struct telex_backend_info *info) {
+    struct dispatch_head head = {.id = draft->seed_id,
+                                 .story = story->id,
+                                 .version = story->version,
+                                 .lang = desk->config.lang,
+                                 .first_ms = story->first_ms,
+                                 .last_ms = story->last_ms,
+                                 .model = info->model,
+                                 .model_sha256 = info->weights_sha256,
+                                 .backend = info->backend,
+                                 .plugin_version = DESK_VERSION,
+                                 .temperature = (float)desk->config.temperature,
+                                 .n_read = story->brief.n_records};
+    head.kind = beat_choose(&story->brief, &desk->config.kinds);
+    head.beat = beat_choose(&story->brief, &desk->config.beats);
+    if (!head.kind || !head.beat)
+        return telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
+    struct telex_builder b;
+    telex_build_init(&b);
+    int err = dispatch_build(&b, draft, &head);
+    telex_status status = err == 0 ? telex_build_commit(&b, desk->host, lease, 0)
+                                   : telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
+    telex_build_finish(&b);
+    return status;
+}
+
+static void say_done(struct desk *desk, telex_lease lease, const struct story *story,
+                     const struct draft *draft) {
+    const struct draft_tally *tally = &draft->tally;
+    telex_say(
+        desk->host, TELEX_INFO, lease,
+        DESK_NAME
+        ": story %.64s: %zu records, %u jobs, %u+%u tokens (%u cached); %u written, %u rewritten, %u quoted, "
+        "%u dropped",
+        story->id, story->brief.n_records, tally->jobs, tally->prompt_tokens, tally->output_tokens,
+        tally->cached_tokens, tally->written, tally->rewritten, tally->quoted, tally->dropped);
+}
+
+static telex_status write_story(struct desk *desk, telex_lease lease, struct story *story) {
+    const struct telex_host *host = desk->host;
+    const struct telex_models *models = host->ext(host, TELEX_MODELS);
+    struct telex_backend_info info = {.size = sizeof(info)};
+    if (!models || models->info(host, desk->config.model, &info) != TELEX_OK)
+        return telex_fail(host, lease, TELEX_FATAL,
+                          "no model is bound to this stage; give it one in the config (model: NAME)");
+    struct draft *draft = arena_alloc(&story->arena, sizeof(*draft));
+    char *id = arena_alloc(&story->arena, 33);
+    if (!draft || !id || brief_read(&story->brief) < 0)
+        return telex_fail(host, lease, TELEX_RETRY, "out of memory");
+    dispatch_id(id, story->id);
+    draft->brief = &story->brief;
+    draft->rewrites = (uint32_t)desk->config.rewrites;
+    draft->temperature = (float)desk->config.temperature;
+    draft->seed_id = id;
+    draft->seed_version = story->version;
+    if (plan_make(&story->brief, (size_t)desk->config.min_sentences, &draft->plan) < 0)
+        return telex_fail(host, lease, TELEX_REJECT,
+                          "story %.64s: its records hold fewer than %d sentences to write from", story->id,
+                          (int)desk->config.min_sentences);
+    struct ask ask = {.host = host,
+                      .models = models,
+                      .model = desk->config.model,
+                      .lease = lease,
+                      .timeout_ms = desk->config.job_timeout_ms,
+                      .arena = &story->arena};
+    const char *why = "";
+    telex_status status = draft_write(draft, &ask, &why);
+    if (status != TELEX_OK)
+        return telex_fail(host, lease, status, "story %.64s: the model could not be used: %s", story->id,
+                          why);
+    const char *missing = draft_stands(draft, (size_t)desk->config.min_body, (size_t)desk->config.min_faq);
+    say_done(desk, lease, story, draft);
+    if (missing)
+        return telex_fail(host, lease, TELEX_REJECT, "story %.64s: the dispatch cannot stand: %s", story->id,
+                          missing);
+    return commit_dispatch(desk, lease, story, draft, &info);
+}
+
+telex_status desk_process(void *self, telex_lease lease, struct telex_rec *in) {
+    struct desk *desk = self;
+    struct telex_view view = {.size = sizeof(view)};
+    struct telex_map map = {.root = NULL};
+    if (desk->host->view(desk->host, in, &view) != TELEX_OK || telex_map_open(&map, view.body) < 0)
+        return telex_fail(desk->host, lease, TELEX_REJECT, "not a readable story");
+    struct story story = {.arena = {.limit_bytes = (size_t)desk->config.memory_bytes}};
+    story.brief.arena = &story.arena;
+    story.id = arena_copy(&story.arena, (const char *)view.id.data, view.id.size);
+    story.merged_into = keep(&story.arena, map.root, "merged_into");
+    story.version = view.version;
+    telex_status status = TELEX_OK;
+    if (!story.id || !story.merged_into)
+        status = telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
+    else if (story.merged_into[0])
+        status = write_merged(desk, lease, &story);
+    else if ((status = read_story(desk, lease, map.root, &story)) == TELEX_OK)
+        status = write_story(desk, lease, &story);
+    telex_map_close(&map);
+    arena_finish(&story.arena);
+    return status;
+}
