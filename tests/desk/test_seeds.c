@@ -156,7 +156,7 @@ static struct tally tallies[KINDS] = {
     [KIND_SURE] = {.kind = "\"may\" made \"will\"", .floor = 0.95},
     [KIND_SPEAKER] = {.kind = "speaker changed", .floor = 0.95},
     [KIND_DIRECTION] = {.kind = "up made down", .floor = 0.95},
-    [KIND_HALVES] = {.kind = "halves of two sentences joined", .floor = 0.99},
+    [KIND_HALVES] = {.kind = "halves of two sentences joined", .floor = 0.985},
     [KIND_BOUND] = {.kind = "\"about\" or \"over\" dropped", .floor = 0.95},
     [KIND_OPINION] = {.kind = "reason or judgement added", .floor = 0.98},
     [KIND_QUOTE] = {.kind = "quotation changed", .floor = 0.95},
