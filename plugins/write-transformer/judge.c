@@ -132,9 +132,13 @@ static bool own_words_stand(struct draft *draft, struct piece *piece, const stru
     return verdict->failed == 0;
 }
 
+/* "A report on tarn.example": only a plain host name is printed. NULL without memory. */
 static const char *source_name(const struct brief *brief, const struct piece *piece) {
     const struct brief_record *record = &brief->records[brief->sentences[piece->sentence].record];
-    return record->outlet && record->outlet[0] ? record->outlet : "A source record";
+    size_t len = strlen(record->outlet);
+    bool plain =
+        len > 0 && len <= 60 && strspn(record->outlet, "abcdefghijklmnopqrstuvwxyz0123456789.-") == len;
+    return plain ? arena_print(brief->arena, "A report on %s", record->outlet) : "A source record";
 }
 
 /* Put the record's own sentence in the piece's place. 1 when it stands, 0 when it cannot, or -ENOMEM. */
@@ -143,13 +147,11 @@ static int quote_record(struct draft *draft, struct piece *piece) {
     const struct brief_sentence *sentence = &draft->brief->sentences[piece->sentence];
     if (sentence->needs_context)
         return 0;
-    char *source = arena_print(arena, "%s", source_name(draft->brief, piece));
+    const char *source = source_name(draft->brief, piece);
     char *text = source ? style_quote(arena, sentence->clean, source) : NULL;
     struct facts *facts = arena_alloc(arena, sizeof(*facts));
     if (!text || !facts)
         return -ENOMEM;
-    if (text[0] >= 'a' && text[0] <= 'z' && strchr(source, '.') == NULL)
-        text[0] = (char)(text[0] - 32);
     int err = facts_read(facts, arena, &draft->brief->book, text, 0);
     if (err < 0)
         return err == -E2BIG ? 0 : err;

@@ -253,5 +253,5 @@ char *style_quote(struct arena *arena, const char *clean, const char *source) {
     for (char *c = inner; *c; c++)
         if (*c == '"')
             *c = '\'';
-    return arena_print(arena, "%s reported: \"%s\"", source, inner);
+    return arena_print(arena, "%s said: \"%s\"", source, inner);
 }

@@ -19,7 +19,7 @@ char *style_tidy(struct arena *arena, const struct name_book *book, const char *
  * memory. [any] */
 char *style_title(struct arena *arena, const struct name_book *book, const char *title);
 
-/* The sentence as somebody's words: `Source reported: "..."`. NULL without memory. [any] */
+/* The sentence as somebody's words: `A report on tarn.example said: "..."`. NULL without memory. [any] */
 char *style_quote(struct arena *arena, const char *clean, const char *source);
 
 #endif

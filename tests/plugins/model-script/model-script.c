@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model-script - a stand-in for a model: telex.generate/1 that answers the desk by rule.
  *
- * It has no weights and no luck: the same job always gets the same answer, in no time or after a stated pause. Tests
- * of everything around the model use it, and the soak test. `mode` says what it is made to do wrong. */
+ * It has no weights and no luck: the same job always gets the same answer, in no time or after a stated
+ * pause. Tests of everything around the model use it, and the soak test. `mode` says what it is made to do
+ * wrong. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,13 +44,15 @@ struct script {
 
 static const char *const modes[] = {"echo", "lie", "garbage", "silent", NULL};
 static const struct telex_option *const script_options[] = {
-    TELEX_OPTION(.name = "mode", .type = TELEX_CHOICE, .offset = offsetof(struct script_config, mode), .initial = "echo",
-                 .choices = modes,
-                 .doc = "echo repeats the sentence; lie changes its numbers; garbage is no JSON; silent fails every job"),
+    TELEX_OPTION(.name = "mode", .type = TELEX_CHOICE, .offset = offsetof(struct script_config, mode),
+                 .initial = "echo", .choices = modes,
+                 .doc = "echo repeats the sentence; lie changes its numbers; garbage is no JSON; silent "
+                        "fails every job"),
     TELEX_OPTION(.name = "delay", .type = TELEX_DURATION, .offset = offsetof(struct script_config, delay_ms),
                  .initial = "0ms", .doc = "pause before each answer"),
-    TELEX_OPTION(.name = "fail_every", .type = TELEX_INT, .offset = offsetof(struct script_config, fail_every),
-                 .initial = "0", .min = 0, .max = 1000000, .doc = "every n-th job ends with RETRY; 0: none"),
+    TELEX_OPTION(.name = "fail_every", .type = TELEX_INT,
+                 .offset = offsetof(struct script_config, fail_every), .initial = "0", .min = 0,
+                 .max = 1000000, .doc = "every n-th job ends with RETRY; 0: none"),
     NULL,
 };
 
@@ -211,8 +214,10 @@ static telex_status script_generate(void *self, const struct telex_job *job, tel
         return TELEX_AGAIN;
     for (uint32_t i = 0; i < job->n_messages; i++) {
         const struct telex_message *message = job->messages[i];
-        if (message->role == TELEX_ROLE_USER && message->text.size > 5 && memcmp(message->text.data, "Task:", 5) == 0)
-            snprintf(task->asked, sizeof(task->asked), "%.*s", (int)message->text.size, (const char *)message->text.data);
+        if (message->role == TELEX_ROLE_USER && message->text.size > 5 &&
+            memcmp(message->text.data, "Task:", 5) == 0)
+            snprintf(task->asked, sizeof(task->asked), "%.*s", (int)message->text.size,
+                     (const char *)message->text.data);
     }
     task->done = done;
     task->arg = arg;
@@ -268,3 +273,5 @@ static const struct telex_generate script = {
     .cancel = script_cancel,
     .close = script_close,
 };
+
+TELEX_GENERATE_PLUGIN(script, "model-script", "0.1.0", "Apache-2.0", "answers the desk by rule, for tests")
