@@ -105,7 +105,7 @@ static const char *word(int argc, char **argv, const char *key, const char *stan
 static int accept_line(struct site *site, const char *line) {
     char why[512] = "";
     json_error_t error;
-    json_t *dispatch = json_loads(line, 0, &error), *entry = NULL;
+    json_t *dispatch = json_loads(line, JSON_ALLOW_NUL, &error), *entry = NULL;
     if (!dispatch) {
         fprintf(stderr, "not JSON: %s\n", error.text);
         return 0;

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versions, acts, printed ids, and what a run cut short leaves behind."""
+import hashlib
+import json
+
+import pytest
+
+from site_tools import fixture, render, seed
+
+HOUR = 3600000
+
+
+def later(hours, **changes):
+    return seed(last_ms=seed()["last_ms"] + hours * HOUR, **changes)
+
+
+def everything(run):
+    return "\n".join(data.decode() for path, data in run.tree().items() if "assets/" not in path)
+
+
+def test_the_event_names_what_was_published_and_its_files(tmp_path):
+    run = render(tmp_path, [seed()])
+    event = run.events[0]
+    assert event["schema"] == "telex.event/1" and event["act"] == "dispatch" and event["dsp"] == "DSP·54E470"
+    assert (event["id"], event["version"], event["seq"]) == (seed()["id"], 1, 1)
+    assert event["address"] == "https://wire.example/d/54e470/" and event["time_ms"] == seed()["last_ms"]
+    assert {f["path"] for f in event["files"]} == {f"d/54e470/{n}" for n in (
+        "index.html", "dispatch.json", "ninjs.json", "evidence.json", "article.jsonld", "v1.json")}
+    for file in event["files"]:
+        data = (run.root / file["path"]).read_bytes()
+        assert file["sha256"] == hashlib.sha256(data).hexdigest() and file["bytes"] == len(data)
+
+
+def test_the_same_version_twice_is_published_once(tmp_path):
+    assert len(render(tmp_path, [seed(), seed()]).events) == 1
+    again = render(tmp_path, [seed()])
+    assert again.events == [] and "published already" in again.errors
+    other = render(tmp_path, [seed(headline="Another text under the same version")])
+    assert other.events == [] and "give a change a new version" in other.errors
+    assert "Another text" not in everything(other)
+
+
+def test_an_older_version_never_replaces_a_newer_one(tmp_path):
+    run = render(tmp_path, [later(1, version=3, headline="Third"), seed(version=2, headline="Second")])
+    assert [e["version"] for e in run.events] == [3] and "older than the published version 3" in run.errors
+    assert run.page("d/54e470/index.html").one("h1").text == "Third"
+
+
+def test_an_update_says_so_and_keeps_the_address(tmp_path):
+    run = render(tmp_path, [seed(), later(2, version=2, headline="More is known now")])
+    assert [(e["act"], e["seq"], e["path"]) for e in run.events] == [("dispatch", 1, "d/54e470/"), ("update", 2, "d/54e470/")]
+    page = run.page("d/54e470/index.html")
+    assert page.one("h1").text == "More is known now" and "Updated 18 March 2026, 09:15" in page.text.replace("\xa0", " ")
+    assert page.all("p", "correction") == []
+    assert [n.text.split()[1] for n in page.one("section", "versions").walk() if n.tag == "a"] == ["1", "2"]
+    assert run.json("d/54e470/v1.json")["headline"] == seed()["headline"]
+    assert run.json("d/54e470/v2.json")["headline"] == "More is known now"
+    assert "Updated" in run.page("index.html").text
+    data = page.linked_data()["@graph"][0]
+    assert (data["datePublished"], data["dateModified"]) == ("2026-03-18T07:15:00Z", "2026-03-18T09:15:00Z")
+
+
+def test_a_correction_is_never_silent(tmp_path):
+    note = "An earlier version gave the sum as $62 billion."
+    run = render(tmp_path, [seed(), later(1, version=2, corrections=[{"type": "correction", "text": note}]),
+                            later(2, version=3, corrections=[{"type": "correction", "text": note}])])
+    assert [e["act"] for e in run.events] == ["dispatch", "correction", "update"]
+    assert run.events[1]["note"] == note
+    page = run.page("d/54e470/index.html")
+    assert note in page.one("p", "correction").text, "an update after it does not take the note away"
+    assert page.source.index(note) < page.source.index('class="story"')
+    assert note in run.page("corrections/index.html").text
+    assert note in run.text("feed.rss") and note in run.json("feed.json")["items"][0]["content_html"]
+    assert page.linked_data()["@graph"][0]["correction"][0]["text"] == note
+
+
+def test_a_kill_keeps_the_address_and_nothing_of_the_text(tmp_path):
+    secret = "A sentence that should never have been published."
+    bad = seed(headline="Withdrawn headline text", dek="Withdrawn dek text")
+    bad["body"][0]["sentences"][0]["text"] = secret
+    run = render(tmp_path, fixture("wire.jsonl")[:3] + [bad, {**later(1, version=2, headline="Second wrong headline"), "body": bad["body"]},
+                            later(2, version=3, status="canceled", ed_note="The records were of another year.", body=[], headline="Killed headline")])
+    assert [e["act"] for e in run.events][3:] == ["dispatch", "update", "kill"]
+    assert run.events[-1]["headline"] == "" and run.events[-1]["note"] == "The records were of another year."
+    page = run.page("d/54e470/index.html")
+    assert page.one("h1").text == "This dispatch was withdrawn" and "of another year" in page.text
+    assert any(n.attrs.get("name") == "robots" and n.attrs["content"] == "noindex" for n in page.all("meta"))
+    assert "Withdrawn 18 March 2026" in page.text and "DSP·54E470" in page.text
+    all_text = everything(run)
+    for text in (secret, "Withdrawn headline text", "Withdrawn dek text", "Second wrong headline", "Killed headline"):
+        assert text not in all_text, text
+    assert not (run.root / "d/54e470/article.jsonld").exists()
+    assert run.json("d/54e470/v1.json")["status"] == "canceled" and len(run.json("d/54e470/v1.json")["sha256"]) == 64
+    assert "54e470" not in run.text("sitemap.xml") and "d/54e470/" not in run.text("index.html")
+    assert "of another year" in run.page("corrections/index.html").text
+    assert "DSP·54E470" in run.page("archive/2026-03-18/index.html").text
+
+
+def test_a_killed_dispatch_stays_killed(tmp_path):
+    render(tmp_path, [seed(), later(1, version=2, status="canceled")])
+    run = render(tmp_path, [later(2, version=3)])
+    assert run.events == [] and "withdrawn for good" in run.errors and "refused" in run.errors
+
+
+def test_what_nobody_saw_is_not_announced(tmp_path):
+    for status in ("withheld", "canceled"):
+        run = render(tmp_path / status, [seed(status=status)])
+        assert run.events == [] and not (run.root / "d").exists() and "before anyone saw it" in run.errors
+    run = render(tmp_path / "withheld", [seed(version=2)])
+    assert [(e["act"], e["seq"]) for e in run.events] == [("dispatch", 1)]
+
+
+def test_a_published_dispatch_can_be_withheld_and_released(tmp_path):
+    run = render(tmp_path, [seed(), later(1, version=2, status="withheld")])
+    assert run.events[-1]["act"] == "withhold" and run.page("d/54e470/index.html").one("h1").text == "This dispatch is withheld"
+    assert seed()["headline"] not in everything(run)
+    run = render(tmp_path, [later(2, version=3)])
+    assert run.events[-1]["act"] == "update" and run.page("d/54e470/index.html").one("h1").text == seed()["headline"]
+
+
+def test_a_merged_dispatch_says_where_it_went(tmp_path):
+    other = fixture("wire.jsonl")[0]
+    run = render(tmp_path, [other, seed(), later(1, version=2, merged_into=other["id"])])
+    notice = run.page("d/54e470/index.html").one("p", "notice")
+    assert "merged" in notice.text and [n.attrs["href"] for n in notice.walk() if n.tag == "a"] == ["../a1f40c/"]
+    assert seed()["headline"] not in run.page("index.html").text and seed()["headline"] not in run.text("feed.rss")
+    run = render(tmp_path / "b", [other, seed(superseded_by=other["id"])])
+    assert "overtook" in run.page("d/54e470/index.html").one("p", "notice").text
+    run = render(tmp_path / "c", [seed(merged_into="f" * 32)])
+    assert "another dispatch" in run.page("d/54e470/index.html").one("p", "notice").text
+
+
+# --- printed ids ---------------------------------------------------------------------------------
+
+def test_printed_ids_are_the_shortest_free_prefix_in_order_of_publication(tmp_path):
+    ids = ["abcdef" + "0" * 26, "abcdef0" + "1" * 25, "abcdef00" + "2" * 24, "abcdee" + "0" * 26]
+    run = render(tmp_path, [seed(id=i) for i in ids])
+    assert [e["dsp"] for e in run.events] == ["DSP·ABCDEF", "DSP·ABCDEF0", "DSP·ABCDEF00", "DSP·ABCDEE"]
+    run = render(tmp_path, [later(1, id=i, version=2) for i in ids])
+    assert [e["path"] for e in run.events] == ["d/abcdef/", "d/abcdef0/", "d/abcdef00/", "d/abcdee/"]
+    other = render(tmp_path / "other", [seed(id=i) for i in reversed(ids)])
+    assert [e["dsp"] for e in other.events] == ["DSP·ABCDEE", "DSP·ABCDEF", "DSP·ABCDEF0", "DSP·ABCDEF00"]
+
+
+def test_an_id_that_is_not_hex_gets_a_printed_one_all_the_same(tmp_path):
+    run = render(tmp_path, [seed(id="../../évil id"), seed(id="x")])
+    assert len({e["dsp"] for e in run.events}) == 2
+    for event in run.events:
+        assert (run.root / event["path"] / "index.html").is_file()
+
+
+# --- bad records ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("change, field", [
+    ({"schema": "telex.story/1"}, "schema"), ({"id": ""}, "id"), ({"id": 7}, "id"), ({"id": "x" * 65}, "id"), ({"version": -1}, "version"),
+    ({"version": "1"}, "version"), ({"status": "draft"}, "status"), ({"status": None}, "status"), ({"headline": ""}, "headline"),
+    ({"headline": None}, "headline"), ({"headline": ["x"]}, "headline"), ({"headline": " \u200b\u202e "}, "headline"), ({"body": []}, "body"),
+    ({"body": {}}, "body"), ({"body": [{"sentences": [{"text": ""}]}]}, "body"), ({"dek": "d" * 70000}, "dek"), ({"dek": {}}, "dek"),
+    ({"body": [["s"]] * 300}, "body"), ({"faq": [{}] * 60}, "faq"), ({"citations": [{}] * 3000}, "citations")])
+def test_a_bad_record_is_refused_with_its_field(tmp_path, change, field):
+    run = render(tmp_path, [seed(**change), fixture("wire.jsonl")[0]])
+    assert f"refused: dispatch: {field}:" in run.errors
+    assert [e["id"] for e in run.events] == [fixture("wire.jsonl")[0]["id"]], "the next one is not held up"
+
+
+def test_a_record_nested_without_end_is_refused(tmp_path):
+    deep = "[" * 60 + "]" * 60
+    run = render(tmp_path, [json.dumps(seed())[:-1] + ', "extra": ' + deep + "}"])
+    assert run.events == [] and "nested deeper" in run.errors
+
+
+def test_other_shapes_of_body_and_answers_are_read(tmp_path):
+    flat = seed(body=seed()["body"][0]["sentences"])
+    arrays = seed(body=[p["sentences"] for p in seed()["body"]])
+    plain = seed(body=["One plain paragraph."], faq=[{"question": "Why?", "answer": "Because."}])
+    pages = [render(tmp_path / str(i), [d]).page("d/54e470/index.html") for i, d in enumerate((seed(), flat, arrays, plain))]
+    assert pages[0].source == pages[1].source == pages[2].source
+    assert "One plain paragraph." in pages[3].text and "Because." in pages[3].text
+
+
+@pytest.mark.parametrize("ms", [0, -1, 2**62, 253402300800000, -2**62])
+def test_a_time_that_cannot_be_is_not_believed(tmp_path, ms):
+    dispatch = seed(last_ms=ms)
+    for citation in dispatch["citations"]:
+        citation["published_ms"] = ms
+    run = render(tmp_path, [dispatch], now_ms=1800000000000)
+    assert run.code == 0 and run.events[0]["time_ms"] == 1800000000000
+
+
+def test_by_the_clock_a_version_is_as_old_as_its_acceptance(tmp_path):
+    run = render(tmp_path, [seed()], time="clock", now_ms=1800000000000)
+    assert run.events[0]["time_ms"] == 1800000000000 and "15 January 2027" in run.page("d/54e470/index.html").text
+
+
+# --- cut short -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("point", ["accepted", "rendered", "settled"])
+@pytest.mark.parametrize("acts", ["first", "update", "kill"])
+def test_a_run_cut_short_between_two_steps_publishes_once(tmp_path, point, acts):
+    work = {"first": [seed()], "update": [later(1, version=2, headline="Updated")],
+            "kill": [later(1, version=2, status="canceled", ed_note="Wrong.")]}[acts]
+    before = fixture("wire.jsonl")[:3] + ([] if acts == "first" else [seed()])
+    whole = render(tmp_path / "whole", before + work)
+    render(tmp_path / "cut", before)
+    cut = render(tmp_path / "cut", work, crash=point)
+    assert cut.code == 9 and cut.events == []
+    again = render(tmp_path / "cut", work)
+    assert again.events == whole.events[-1:] and again.tree() == whole.tree()
+    assert render(tmp_path / "cut", work).events == []
+
+
+def test_the_next_start_goes_on_without_being_given_the_record_again(tmp_path):
+    render(tmp_path, [seed()], crash="accepted")
+    run = render(tmp_path, [])
+    assert len(run.events) == 1 and (run.root / "d/54e470/index.html").is_file()
+
+
+def test_the_pages_are_in_place_before_the_event(tmp_path):
+    cut = render(tmp_path, [seed()], crash="rendered")
+    assert (cut.root / "d/54e470/index.html").is_file() and cut.events == []
+
+
+def test_a_disk_that_refuses_loses_nothing(tmp_path):
+    render(tmp_path, fixture("wire.jsonl")[:1])
+    (tmp_path / "site/d/54e470").write_text("in the way")
+    run = render(tmp_path, [seed()])
+    assert run.code == 4 and "cannot write d/54e470/" in run.errors and run.events == []
+    (tmp_path / "site/d/54e470").unlink()
+    run = render(tmp_path, [])
+    assert len(run.events) == 1 and run.page("d/54e470/index.html").one("h1").text == seed()["headline"]
+
+
+def test_a_root_that_is_no_folder_is_named(tmp_path):
+    import subprocess
+    from site_tools import RENDER
+    (tmp_path / "site").write_text("a file")
+    run = subprocess.run([RENDER, str(tmp_path / "site"), str(tmp_path / "store.json")], input="", capture_output=True, text=True)
+    assert run.returncode == 1 and str(tmp_path / "site") in run.stderr and "Not a directory" in run.stderr

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wire-site in the real host: published once whatever happens, served, and told to live readers."""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from site_tools import fixture, render, seed
+from test_http import Stream, get
+
+TELEX = os.environ["TELEX_PROGRAM"]
+CONFIG = """
+pipeline: site-test
+journal: {{path: journal, durability: normal}}
+{http}
+drain: 20s
+stages:
+  write: {{plugin: source-lines, options: {{path: dispatches.jsonl, follow: {follow}}}}}
+  wire: {{plugin: wire-site, from: write, options: {{root: site, base_url: "{base}", title: telex}}}}
+"""
+
+
+class Wire:
+    """One pipeline in its own folder; `run` ends by itself, `start` goes on."""
+
+    def __init__(self, folder, follow=False, listen=False, base="https://wire.example"):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.process = folder, None
+        http = "http: {listen: 127.0.0.1:0, admin: 127.0.0.1:0}" if listen else ""
+        (folder / "wire.yaml").write_text(CONFIG.format(http=http, follow=str(follow).lower(), base=base))
+        (folder / "dispatches.jsonl").touch()
+
+    def add(self, dispatches):
+        with open(self.folder / "dispatches.jsonl", "a") as file:
+            file.write("".join(json.dumps(d) + "\n" for d in dispatches))
+
+    def start(self, *more):
+        self.log = open(self.folder / "log", "a+")
+        self.process = subprocess.Popen([TELEX, "run", *more, "wire.yaml"], cwd=self.folder, stdout=self.log, stderr=self.log,
+                                        stdin=subprocess.DEVNULL)
+
+    def run(self):
+        self.start("--once")
+        code = self.wait()
+        assert code == 0, (self.folder / "log").read_text()[-3000:]
+
+    def wait(self):
+        code = self.process.wait(timeout=60)
+        self.log.close()
+        return code
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return self.wait()
+
+    def said(self, pattern, seconds=30):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = re.findall(pattern, (self.folder / "log").read_text())
+            if found:
+                return found
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.02)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def tree(self):
+        root = self.folder / "site"
+        return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+    def published(self):
+        """(id, version) of every event in the journal, in order."""
+        import sqlite3
+        db = sqlite3.connect(f"file:{self.folder / 'journal'}?mode=ro", uri=True)
+        try:
+            rows = db.execute("SELECT id, version FROM msg WHERE schema = 'telex.event/1' ORDER BY seq").fetchall()
+        finally:
+            db.close()
+        return [(i, v) for i, v in rows]
+
+
+def later(hours, **changes):
+    return seed(last_ms=seed()["last_ms"] + hours * 3600000, **changes)
+
+
+WORK = fixture("wire.jsonl") + [
+    later(1, version=2, headline="An update"), later(2, version=3, corrections=[{"text": "The sum was wrong."}]),
+    {**fixture("wire.jsonl")[1], "version": 2, "status": "canceled", "ed_note": "Of another year."}]
+
+
+def test_the_host_publishes_what_the_library_renders(tmp_path):
+    wire = Wire(tmp_path / "wire")
+    wire.add(WORK)
+    wire.run()
+    alone = render(tmp_path / "alone", WORK)
+    assert wire.tree() == alone.tree()
+    assert wire.published() == [(d["id"], d["version"]) for d in WORK]
+    wire.run()
+    assert wire.published() == [(d["id"], d["version"]) for d in WORK], "a second run has nothing to do"
+
+
+def test_one_stage_alone_gives_its_events_as_lines(tmp_path):
+    run = subprocess.run([TELEX, "stage", "wire-site", "-o", f"root={tmp_path}/site", "-o", "base_url=https://wire.example"],
+                         input="".join(json.dumps(d) + "\n" for d in WORK), capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert [json.loads(line) for line in run.stdout.splitlines()] == render(tmp_path / "alone", WORK).events
+
+
+def test_a_bad_dispatch_goes_to_quarantine_with_its_reason_and_the_rest_is_published(tmp_path):
+    wire = Wire(tmp_path / "wire")
+    wire.add([seed(id="b" * 32, headline=""), WORK[0]])
+    wire.run()
+    assert wire.published() == [(WORK[0]["id"], 1)]
+    listed = subprocess.run([TELEX, "quarantine", "list", "wire.yaml"], cwd=wire.folder, capture_output=True, text=True, timeout=60)
+    assert "headline" in listed.stdout + (wire.folder / "log").read_text()
+
+
+@pytest.mark.parametrize("round", range(6))
+def test_killed_at_any_moment_each_version_is_published_once(tmp_path, round):
+    chance = random.Random(round)
+    wire = Wire(tmp_path / "wire")
+    wire.add(WORK)
+    for _ in range(6):
+        wire.start("--once")
+        try:
+            wire.process.wait(timeout=chance.uniform(0.02, 0.35))
+        except subprocess.TimeoutExpired:
+            pass
+        wire.process.kill()
+        wire.wait()
+    wire.run()
+    assert wire.published() == [(d["id"], d["version"]) for d in WORK]
+    assert wire.tree() == render(tmp_path / "alone", WORK).tree()
+
+
+def test_readers_are_told_and_a_new_start_replays_from_the_journal(tmp_path):
+    wire = Wire(tmp_path / "wire", follow=True, listen=True)
+    wire.add(WORK[:3])
+    wire.start()
+    port = int(wire.said(r"http://127\.0\.0\.1:(\d+)")[0])
+    wire.said(r"dispatch DSP·0B6D35|dispatch DSP·E94B7F")
+    status, headers, body = get(port, "/")
+    assert status == 200 and "On the wire" in body and "default-src 'none'" in headers["content-security-policy"]
+    stream = Stream(port, after="0")
+    events = stream.take(4)
+    assert [e[1] for e in events] == ["hello", "dispatch", "dispatch", "dispatch"]
+    assert [e[2]["id"] for e in events[1:]] == [d["id"] for d in WORK[:3]]
+    wire.add(WORK[3:5])
+    ids = [stream.next() for _ in range(2)]
+    assert [e[2]["seq"] for e in ids] == [4, 5] and ids[1][2]["address"] == f"https://wire.example/d/{WORK[4]['id'][:6]}/"
+    path = ids[1][2]["path"]
+    assert get(port, "/" + path)[0] == 200, "what is announced is on the page"
+    stream.close()
+    assert wire.stop() == 0
+    (wire.folder / "log").unlink()
+    wire.start()
+    port = int(wire.said(r"http://127\.0\.0\.1:(\d+)")[0])
+    deadline = time.monotonic() + 20
+    while get(port, "/status.json")[0] != 200 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stream = Stream(port, last_event_id=ids[0][0])
+    assert [e[1:] for e in stream.take(2)][1] == ids[1][1:], "the same history, so the same cursor"
+    stream.close()
+    assert wire.stop() == 0
+
+
+def test_a_root_that_cannot_be_used_is_named(tmp_path):
+    wire = Wire(tmp_path / "wire")
+    (wire.folder / "site").write_text("a file")
+    wire.add(WORK[:1])
+    wire.start("--once")
+    code = wire.wait()
+    log = (wire.folder / "log").read_text()
+    assert code != 0 and "cannot use the folder" in log and "Not a directory" in log
