@@ -12,6 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A candidate that met so much less than the first on the walk is not scored. */
+static const double WALK_SHARE = 0.2;
+
+static const uint64_t LOOK_BACK[] = {24, 96, 384};
+
 int cluster_create(const struct cluster_options *options, const struct cluster_sink *sink,
                    struct cluster **out) {
     struct cluster *cluster = calloc(1, sizeof(*cluster));
@@ -31,7 +36,7 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
         .lead_name = TEXT_WEIGHT_ONE / 2,
         .lead_number = TEXT_WEIGHT_ONE / 4,
     };
-    if (index_init(&cluster->index) != 0 || records_init(cluster) != 0) {
+    if (index_init(&cluster->index, (uint32_t)options->prior) != 0 || records_init(cluster) != 0) {
         cluster_destroy(cluster);
         return -ENOMEM;
     }
@@ -146,7 +151,8 @@ static struct story *choose(struct cluster *cluster, const struct record *record
     struct candidate found[CANDIDATES_MAX];
     uint32_t n = score_candidates(cluster, record, found);
     struct candidate *best = NULL;
-    for (uint32_t i = 0; i < n; i++) {
+    double walked = n ? found[0].score : 0;
+    for (uint32_t i = 0; i < n && found[i].score >= WALK_SHARE * walked; i++) {
         score_join(cluster, record, &found[i]);
         if (!best || found[i].score - found[i].need > best->score - best->need)
             best = &found[i];
@@ -163,6 +169,23 @@ static int count_copy(struct cluster *cluster, struct story *story, const struct
         cluster_explain(cluster, "record %.*s: counted as a copy in story %.8s, which lists %u records",
                         (int)record->id.len, record->id.data, story->id, story->n_members);
     return cluster->sink.remember(cluster->sink.arg, &story->memory);
+}
+
+/* Stories that were founded some events ago are compared again: what they lacked may have come since. Which
+ * ones depends on the counter alone, so that a replay looks at the same. */
+static int look_again(struct cluster *cluster, uint64_t seq, const struct record *record) {
+    for (size_t i = 0; i < sizeof(LOOK_BACK) / sizeof(LOOK_BACK[0]) && LOOK_BACK[i] < seq; i++) {
+        struct story *story = story_by_seq(cluster, seq - LOOK_BACK[i]);
+        uint64_t before = cluster->next_seq;
+        if (!story || story == record->story)
+            continue;
+        int err = merge_around(cluster, &story);
+        if (!err && cluster->next_seq != before && story != record->story)
+            err = gate_report(cluster, story, "merged", GATE_MERGED);
+        if (err)
+            return err;
+    }
+    return 0;
 }
 
 static int place(struct cluster *cluster, struct record *record, const struct cluster_record *from) {
@@ -194,6 +217,9 @@ static int place(struct cluster *cluster, struct record *record, const struct cl
         err = cluster->sink.event(cluster->sink.arg, &event);
     if (!err && likeness == CLUSTER_NEW)
         err = merge_around(cluster, &story);
+    if (!err)
+        err = look_again(cluster, event.seq, record);
+    story = record->story;
     bool merged = cluster->next_seq != event.seq + 1;
     unsigned change =
         (fact ? GATE_FACT : 0u) | (likeness == CLUSTER_COPY ? GATE_COPY : 0u) | (merged ? GATE_MERGED : 0u);

@@ -9,11 +9,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLE_START = 1024, TERMS_START = 512, POSTINGS_START = 2 };
+enum { LOG_TABLE = 8192, TABLE_START = 1024, TERMS_START = 512, POSTINGS_START = 2 };
 
-int index_init(struct index *index) {
+/* log2 by repeated squaring: exact operations only, so that no libm decides about a story. */
+static double log2_slow(double x) {
+    double result = 0, bit = 1;
+    for (; x >= 2; x /= 2)
+        result += 1;
+    for (int i = 0; i < 30; i++) {
+        x *= x;
+        bit /= 2;
+        if (x >= 2) {
+            x /= 2;
+            result += bit;
+        }
+    }
+    return result;
+}
+
+double index_log2(uint32_t n) {
+    static double table[LOG_TABLE]; /* written with the same values by whoever comes first */
+    static bool ready;
+    if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) {
+        for (uint32_t i = 1; i < LOG_TABLE; i++) {
+            double value = log2_slow(i);
+            __atomic_store(&table[i], &value, __ATOMIC_RELAXED);
+        }
+        __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
+    }
+    double shift = 0;
+    for (; n >= LOG_TABLE; n /= 2)
+        shift += 1;
+    return shift + table[n ? n : 1];
+}
+
+int index_init(struct index *index, uint32_t prior) {
     memset(index, 0, sizeof(*index));
     index->free_list = UINT32_MAX;
+    index->prior = prior;
     index->table = calloc(TABLE_START, sizeof(*index->table));
     if (!index->table)
         return -ENOMEM;
@@ -74,6 +107,11 @@ static uint32_t new_number(struct index *index) {
     return index->n_terms++;
 }
 
+static void weigh(struct term *term) {
+    uint32_t n = term->before + term->n_stories;
+    term->spread = index_log2(n ? n : 1);
+}
+
 uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille) {
     uint32_t slot = probe(index, hash);
     if (index->table[slot]) {
@@ -88,7 +126,8 @@ uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille) {
     uint32_t number = new_number(index);
     if (number == UINT32_MAX)
         return number;
-    index->terms[number] = (struct term){.hash = hash, .users = 1, .per_mille = per_mille};
+    index->terms[number] = (struct term){.hash = hash, .users = 1, .before = per_mille * index->prior / 1000};
+    weigh(&index->terms[number]);
     index->table[slot] = number + 1;
     index->table_used++;
     return number;
@@ -140,13 +179,15 @@ int index_reserve(struct index *index, uint32_t number) {
 
 uint32_t index_post(struct index *index, uint32_t number, struct posting posting) {
     struct term *term = &index->terms[number];
-    term->postings[term->n_stories] = posting;
-    return term->n_stories++;
+    term->postings[term->n_stories++] = posting;
+    weigh(term);
+    return term->n_stories - 1;
 }
 
 int index_unpost(struct index *index, uint32_t number, uint32_t place, struct posting *moved) {
     struct term *term = &index->terms[number];
     uint32_t last = --term->n_stories;
+    weigh(term);
     if (place == last)
         return false;
     term->postings[place] = term->postings[last];

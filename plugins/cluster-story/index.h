@@ -20,7 +20,8 @@ struct term {
     uint32_t n_stories;
     uint32_t capacity;
     uint32_t epoch;           /* marks the terms of the record that is being scored */
-    uint32_t per_mille;       /* stories of a thousand taken to hold it before any was seen */
+    uint32_t before;          /* stories taken to hold it before any was seen */
+    double spread;            /* log2 of before and n_stories together, at least of 1 */
     float weight;             /* that record's weight for the term, valid for its epoch */
     struct posting *postings; /* owned, in no order that may matter */
 };
@@ -32,12 +33,17 @@ struct index {
     uint32_t *table;    /* owned; open addressing, number + 1 */
     uint32_t table_size, table_used;
     uint32_t epoch;
+    uint32_t prior; /* stories taken as seen before the first */
 };
 
-int index_init(struct index *index);
+int index_init(struct index *index, uint32_t prior);
 void index_finish(struct index *index); /* accepts zeroed memory */
 
-/* The term's number, made if new, with one reference more. UINT32_MAX when out of memory. */
+/* log2 of a count, the same bits on every machine. [any] */
+double index_log2(uint32_t n);
+
+/* The term's number, made if new, with one reference more. `per_mille`: stories of a thousand taken to hold
+ * it before any was seen. UINT32_MAX when out of memory. */
 uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille);
 
 /* Give one reference back; the last one forgets the term. */

@@ -44,15 +44,22 @@ static bool same_outlets(const struct story *few, const struct story *many) {
     return few->n_outlets > 0;
 }
 
-/* Whether two stories are one event. Larger stories need more. */
-static bool are_one(struct cluster *cluster, const struct story *a, const struct story *b) {
+/* Not where most live records come from that outlet. */
+static bool one_hand_tells(const struct cluster *cluster, const struct story *story) {
+    const struct record *record = story->outlets[0].first;
+    return cluster->index.terms[record->outlet_term].users * 2 < cluster->n_records;
+}
+
+/* Whether two stories, alike by `score`, are one event. Single records need what a joining one would. */
+static bool are_one(struct cluster *cluster, const struct story *a, const struct story *b, double score) {
     const struct story *smaller = a->n_reports < b->n_reports ? a : b;
-    double score = score_stories(cluster, a, b);
     double need =
         cluster->options.merge - score_ease(cluster) +
         (cluster->options.join - cluster->options.merge) / (smaller->n_reports * smaller->n_reports);
-    if (same_outlets(smaller, smaller == a ? b : a))
-        need += cluster->options.same_outlet;
+    bool one_hand = same_outlets(smaller, smaller == a ? b : a) && one_hand_tells(cluster, smaller);
+    need += one_hand ? cluster->options.same_outlet : 0;
+    double age_a = score_age_need(cluster, a), age_b = score_age_need(cluster, b);
+    need += age_a > age_b ? age_a : age_b;
     if (score < need || far_apart(cluster, a, b))
         return false;
     bool conflict = anchors_conflict(a, b) || anchors_conflict(b, a);
@@ -91,8 +98,10 @@ int merge_around(struct cluster *cluster, struct story **story) {
     for (int round = 0; round < CLUSTER_MERGES_MAX; round++) {
         uint32_t n = score_neighbours(cluster, *story, found);
         struct story *other = NULL;
+        for (uint32_t i = 0; i < n; i++)
+            found[i].score = score_story(cluster, found[i].story);
         for (uint32_t i = 0; i < n && !other; i++) {
-            if (are_one(cluster, *story, found[i].story))
+            if (are_one(cluster, *story, found[i].story, found[i].score))
                 other = found[i].story;
         }
         if (!other)

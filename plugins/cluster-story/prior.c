@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prior.c - how common a word is in headlines before a stream has shown it.
  *
- * Three sorted lists of stems: words that about one headline in fifty, in two hundred and in five hundred
+ * Three lists of stems: words that about one headline in fifty, in two hundred and in five hundred
  * has. Names of people, places and companies are left out, however common: they are what tells events apart.
  * The lists were written for this project after counting a few months of English headlines; other languages
  * start without one. */
 #include "words.h"
 
+#include <pthread.h>
 #include <string.h>
+
+#include "text.h"
 
 /* clang-format off */
 static const char every_page[] =
@@ -126,32 +129,37 @@ static const char frequent[] =
 
 /* clang-format on */
 
-/* Bisect a text of words, each followed by a space. */
-static bool holds(const char *list, size_t bytes, const char *word, size_t len) {
-    size_t low = 0, high = bytes;
-    while (low < high) {
-        size_t mid = (low + high) / 2, from = mid, n = 0;
-        while (from > low && list[from - 1] != ' ')
-            from--;
-        while (from + n < high && list[from + n] != ' ')
-            n++;
-        int order = memcmp(word, list + from, len < n ? len : n);
-        if (!order)
-            order = (len > n) - (len < n);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            high = from;
-        else
-            low = from + n + 1;
+enum { SLOTS = 8192 }; /* power of two, over twice the words */
+
+static struct {
+    uint64_t hash;
+    uint8_t per_mille;
+} table[SLOTS];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void add_list(const char *list, uint8_t per_mille) {
+    for (const char *word = list; *word;) {
+        size_t len = strcspn(word, " ");
+        uint64_t hash = text_hash(word, len);
+        uint32_t slot = (uint32_t)hash & (SLOTS - 1);
+        while (table[slot].hash)
+            slot = (slot + 1) & (SLOTS - 1);
+        table[slot].hash = hash;
+        table[slot].per_mille = per_mille;
+        word += len + (word[len] == ' ');
     }
-    return false;
 }
 
-unsigned words_per_mille(const char *stem, size_t len) {
-    if (holds(frequent, sizeof(frequent) - 1, stem, len))
-        return 2;
-    if (holds(common, sizeof(common) - 1, stem, len))
-        return 5;
-    return holds(every_page, sizeof(every_page) - 1, stem, len) ? 20 : 0;
+static void build_table(void) {
+    add_list(every_page, 20);
+    add_list(common, 5);
+    add_list(frequent, 2);
+}
+
+unsigned words_per_mille(uint64_t hash) {
+    pthread_once(&once, build_table);
+    uint32_t slot = (uint32_t)hash & (SLOTS - 1);
+    while (table[slot].hash && table[slot].hash != hash)
+        slot = (slot + 1) & (SLOTS - 1);
+    return table[slot].per_mille;
 }

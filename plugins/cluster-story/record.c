@@ -57,6 +57,11 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
         *copies[i] = (struct text_slice){text, sources[i].len};
         text += sources[i].len;
     }
+    struct text_slice owner = from->owner.len ? from->owner : from->outlet;
+    record->outlet_key = owner.len ? text_hash(owner.data, owner.len) : OUTLET_UNKNOWN;
+    record->outlet_term = UINT32_MAX;
+    if (record->outlet_key != OUTLET_UNKNOWN)
+        record->outlet_term = index_take(&cluster->index, ~record->outlet_key, 0);
     for (uint32_t i = 0; i < doc->n_terms; i++) {
         const struct text_term *term = &doc->terms[i];
         uint32_t number = index_take(&cluster->index, term->hash, term->per_mille);
@@ -67,8 +72,6 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
         record->terms[record->n_terms++] =
             (struct record_term){number, term->weight, term->kind, term->title};
     }
-    struct text_slice owner = from->owner.len ? from->owner : from->outlet;
-    record->outlet_key = owner.len ? text_hash(owner.data, owner.len) : OUTLET_UNKNOWN;
     record->version = from->version;
     record->event_ms = event_ms;
     record->primary = from->primary;
@@ -235,6 +238,8 @@ void record_free(struct cluster *cluster, struct record *record) {
     }
     for (uint32_t i = 0; i < record->n_terms; i++)
         index_drop(&cluster->index, record->terms[i].term);
+    if (record->outlet_term != UINT32_MAX)
+        index_drop(&cluster->index, record->outlet_term);
     free(record);
 }
 

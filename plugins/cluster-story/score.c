@@ -9,54 +9,24 @@
 #include <math.h>
 #include <string.h>
 
-enum { LOG_TABLE = 8192, DENSITY_MAX = 16 };
+/* What the terms of an ordinary headline weigh together. */
+static const double TITLE_MASS = 8;
 
-/* log2 by repeated squaring: exact operations only, so that no libm decides about a story. */
-static double log2_slow(double x) {
-    double result = 0, bit = 1;
-    for (; x >= 2; x /= 2)
-        result += 1;
-    for (int i = 0; i < 30; i++) {
-        x *= x;
-        bit /= 2;
-        if (x >= 2) {
-            x /= 2;
-            result += bit;
-        }
-    }
-    return result;
-}
-
-static double log2_of(uint32_t n) {
-    static double table[LOG_TABLE]; /* written with the same values by whoever comes first */
-    static bool ready;
-    if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) {
-        for (uint32_t i = 1; i < LOG_TABLE; i++) {
-            double value = log2_slow(i);
-            __atomic_store(&table[i], &value, __ATOMIC_RELAXED);
-        }
-        __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
-    }
-    double shift = 0;
-    for (; n >= LOG_TABLE; n /= 2)
-        shift += 1;
-    return shift + table[n ? n : 1];
-}
+enum { DENSITY_MAX = 16 };
+static const double RARITY_MIN = 0.02;
+static const int64_t DAY_MS = 24 * 3600 * 1000;
 
 static double rarity_top(const struct cluster *cluster) {
-    return log2_of(cluster->n_stories + (uint32_t)cluster->options.prior);
+    return index_log2(cluster->n_stories + cluster->index.prior + 1);
 }
 
-/* Common words count as if `prior` stories had been seen already. */
-static double rarity_under(const struct cluster *cluster, const struct term *term, double top) {
-    uint32_t before = term->per_mille * (uint32_t)cluster->options.prior / 1000;
-    uint32_t n = (term->n_stories ? term->n_stories : 1) + before;
-    double rarity = 1 - log2_of(n) / top;
-    return rarity > 0.02 ? rarity : 0.02;
+static double rarity_under(const struct term *term, double top) {
+    double rarity = 1 - term->spread / top;
+    return rarity > RARITY_MIN ? rarity : RARITY_MIN;
 }
 
 double score_rarity(const struct cluster *cluster, const struct term *term) {
-    return rarity_under(cluster, term, rarity_top(cluster));
+    return rarity_under(term, rarity_top(cluster));
 }
 
 /* ---- the walk: which stories share telling terms ---- */
@@ -129,16 +99,18 @@ static uint32_t best_touched(const struct cluster *cluster, const struct story *
 }
 
 void score_mark(struct cluster *cluster, const struct record *record) {
-    double top = rarity_top(cluster), square = 0;
+    double top = rarity_top(cluster), square = 0, mass = 0;
     cluster->index.epoch++;
     for (uint32_t i = 0; i < record->n_terms; i++) {
         struct term *term = &cluster->index.terms[record->terms[i].term];
-        double weight = rarity_under(cluster, term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
+        double weight = rarity_under(term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
         term->epoch = cluster->index.epoch;
         term->weight = (float)weight;
         square += weight * weight;
+        mass += weight;
     }
     cluster->marked = sqrt(square);
+    cluster->marked_mass = mass;
 }
 
 uint32_t score_candidates(struct cluster *cluster, const struct record *record, struct candidate *out) {
@@ -154,17 +126,19 @@ uint32_t score_candidates(struct cluster *cluster, const struct record *record, 
 }
 
 static void mark_story(struct cluster *cluster, const struct story *story) {
-    double top = rarity_top(cluster), square = 0;
+    double top = rarity_top(cluster), square = 0, mass = 0;
     cluster->index.epoch++;
     for (uint32_t i = 0; i < story->n_profile; i++) {
         const struct story_term *entry = &story->terms[story->profile[i]];
         struct term *term = &cluster->index.terms[entry->term];
-        double weight = rarity_under(cluster, term, top) * share(story, entry->sum);
+        double weight = rarity_under(term, top) * share(story, entry->sum);
         term->epoch = cluster->index.epoch;
         term->weight = (float)weight;
         square += weight * weight;
+        mass += weight;
     }
     cluster->marked = sqrt(square);
+    cluster->marked_mass = mass;
 }
 
 uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out) {
@@ -189,28 +163,29 @@ static double profile_cosine(const struct cluster *cluster, const struct story *
     for (uint32_t i = 0; i < story->n_profile; i++) {
         const struct story_term *entry = &story->terms[story->profile[i]];
         const struct term *term = &cluster->index.terms[entry->term];
-        double rarity = rarity_under(cluster, term, top);
+        double rarity = rarity_under(term, top);
         double weight = rarity * share(story, entry->sum);
         square += weight * weight;
         if (term->epoch == cluster->index.epoch) {
             dot += weight * (double)term->weight;
-            *evidence += rarity * (double)term->weight * (1 + log2_of(entry->n));
+            *evidence += rarity * (double)term->weight * (1 + index_log2(entry->n));
         }
     }
     return square > 0 && cluster->marked > 0 ? dot / (sqrt(square) * cluster->marked) : 0;
 }
 
 /* Shared terms must amount to something: one common word in two short titles is a high cosine and no
- * evidence. */
+ * evidence. Who says more must share more: two long texts on one subject meet in many words without being
+ * about one event. */
 static double evidence_factor(const struct cluster *cluster, double evidence) {
-    return evidence / (evidence + cluster->options.evidence);
+    return evidence / (evidence + cluster->options.evidence * (1 + cluster->marked_mass / TITLE_MASS) / 2);
 }
 
 double score_with(const struct cluster *cluster, const struct record *record) {
     double top = rarity_top(cluster), square = 0, dot = 0;
     for (uint32_t i = 0; i < record->n_terms; i++) {
         const struct term *term = &cluster->index.terms[record->terms[i].term];
-        double weight = rarity_under(cluster, term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
+        double weight = rarity_under(term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
         square += weight * weight;
         if (term->epoch == cluster->index.epoch)
             dot += weight * (double)term->weight;
@@ -218,10 +193,8 @@ double score_with(const struct cluster *cluster, const struct record *record) {
     return square > 0 && cluster->marked > 0 ? dot / (sqrt(square) * cluster->marked) : 0;
 }
 
-double score_stories(struct cluster *cluster, const struct story *a, const struct story *b) {
-    double evidence;
-    mark_story(cluster, a);
-    double cosine = profile_cosine(cluster, b, &evidence);
+double score_story(const struct cluster *cluster, const struct story *other) {
+    double evidence, cosine = profile_cosine(cluster, other, &evidence);
     return cosine * evidence_factor(cluster, evidence);
 }
 
@@ -269,12 +242,20 @@ double score_ease(const struct cluster *cluster) {
         cluster->n_stories && mean < DENSITY_MAX
             ? (double)(cluster->n_records % cluster->n_stories) / cluster->n_stories / (whole ? whole : 1)
             : 0;
-    return cluster->options.density * (log2_of(whole ? whole : 1) + part);
+    return cluster->options.density * (index_log2(whole ? whole : 1) + part);
+}
+
+/* A subject that is written about every day is not one event: the longer a story has gone on, the more is
+ * asked. */
+double score_age_need(const struct cluster *cluster, const struct story *story) {
+    int64_t days = (cluster->clock_ms - story->first_ms) / DAY_MS;
+    return days > 1 ? cluster->options.age_rise * index_log2(days < 365 ? (uint32_t)days : 365) : 0;
 }
 
 double score_need(const struct cluster *cluster, const struct story *story) {
     uint32_t size = story->n_reports < 64 ? story->n_reports : 64;
-    return cluster->options.join + cluster->options.join_rise * log2_of(size) - score_ease(cluster);
+    return cluster->options.join + cluster->options.join_rise * index_log2(size) +
+           score_age_need(cluster, story) - score_ease(cluster);
 }
 
 static double time_factor(const struct cluster *cluster, int64_t event_ms, const struct story *story) {
@@ -293,14 +274,24 @@ static bool has_outlet(const struct story *story, uint64_t key) {
     return false;
 }
 
+/* An outlet that has reported a story seldom reports it again, but often fills one template. Where all live
+ * records come from one outlet, that it is the same one says nothing. */
+static double outlet_penalty(const struct cluster *cluster, const struct record *record,
+                             const struct story *story) {
+    if (record->outlet_term == UINT32_MAX || !has_outlet(story, record->outlet_key))
+        return 0;
+    double own = cluster->index.terms[record->outlet_term].users;
+    double others = cluster->n_records + 1 - own;
+    return cluster->options.same_outlet / story->n_outlets * others / (others + own);
+}
+
 void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate) {
     const struct cluster_options *options = &cluster->options;
     const struct story *story = candidate->story;
     candidate->profile = profile_cosine(cluster, story, &candidate->evidence);
     candidate->member = best_member(cluster, candidate);
     candidate->time = time_factor(cluster, record->event_ms, story);
-    candidate->same_outlet = record->outlet_key != OUTLET_UNKNOWN && has_outlet(story, record->outlet_key);
-    candidate->outlet = candidate->same_outlet ? options->same_outlet / story->n_outlets : 0;
+    candidate->outlet = outlet_penalty(cluster, record, story);
     compare_anchors(record, candidate);
     uint32_t contradict = candidate->contradict < 3 ? candidate->contradict : 3;
     candidate->conflict = options->conflict * contradict / (3 + 2 * candidate->agree);

@@ -46,6 +46,8 @@ const struct telex_option *const settings_table[] = {
                  .doc = "score at which a record joins a story of one record"),
     TELEX_OPTION(.name = "join_rise", .type = TELEX_REAL, AT(join_rise), .initial = "0.015", .min = 0,
                  .max = 0.2, .doc = "added to join for each doubling of the story, up to 64 reports"),
+    TELEX_OPTION(.name = "age_rise", .type = TELEX_REAL, AT(age_rise), .initial = "0.02", .min = 0,
+                 .max = 0.5, .doc = "added to join for each doubling of the story's age beyond a day"),
     TELEX_OPTION(.name = "merge", .type = TELEX_REAL, AT(merge), .initial = "0.40", .min = 0, .max = 1,
                  .doc = "score at which two stories of many records are one"),
     TELEX_OPTION(.name = "density", .type = TELEX_REAL, AT(density), .initial = "0.08", .min = 0, .max = 0.2,

@@ -5,7 +5,7 @@
 
 #include <telex/stage.h>
 
-enum { STAGE_OUTPUTS_MAX = 8 };
+enum { STAGE_OUTPUTS_MAX = 32 };
 
 telex_status stage_create(const struct telex_host *host, struct telex_bytes options, void **self);
 telex_status stage_start(void *self);

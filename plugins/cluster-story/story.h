@@ -40,7 +40,8 @@ struct record {
     uint64_t version;
     struct story *story; /* borrowed */
     int64_t event_ms;
-    uint64_t outlet_key; /* hash of the owner or outlet; OUTLET_UNKNOWN */
+    uint64_t outlet_key;  /* hash of the owner or outlet; OUTLET_UNKNOWN */
+    uint32_t outlet_term; /* counts the live records of that outlet in the index; UINT32_MAX: none */
     uint64_t simhash, whole_hash, title_hash;
     uint64_t like;
     uint32_t n_words;
@@ -107,7 +108,6 @@ struct candidate {
     struct story *story;
     double score; /* after the walk: an estimate; after scoring: the score */
     double profile, member, evidence, conflict, outlet, time, need;
-    bool same_outlet;
     uint32_t agree, contradict; /* anchors */
     struct record *nearest;
 };
@@ -134,7 +134,8 @@ struct cluster {
     uint32_t *walk_epoch;
     uint32_t *touched; /* owned, slots met by the walk */
     uint32_t n_touched, epoch;
-    double marked; /* length of the vector whose terms are marked in the index */
+    double marked;      /* length of the vector whose terms are marked in the index */
+    double marked_mass; /* and the sum of its weights */
     uint64_t next_seq;
     int64_t clock_ms;
     struct text_doc doc; /* of the record in hand */
@@ -176,12 +177,14 @@ uint32_t score_candidates(struct cluster *cluster, const struct record *record, 
 uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out);
 /* Fill in a candidate's score for the record that score_candidates was last asked about. */
 void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate);
-double score_stories(struct cluster *cluster, const struct story *a, const struct story *b);
+/* How alike `other` and the story are that score_neighbours was last asked about. */
+double score_story(const struct cluster *cluster, const struct story *other);
 /* Make `record` the one that score_with compares to. */
 void score_mark(struct cluster *cluster, const struct record *record);
 double score_with(const struct cluster *cluster, const struct record *other);
 /* What is taken off every threshold in a stream of many reports a story. */
 double score_ease(const struct cluster *cluster);
+double score_age_need(const struct cluster *cluster, const struct story *story);
 double score_need(const struct cluster *cluster, const struct story *story);
 bool anchors_conflict(const struct story *a, const struct story *b);
 

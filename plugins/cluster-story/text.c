@@ -17,6 +17,7 @@ enum {
     NAME_WORDS_MAX = 6,
     OUTLET_WORDS_MAX = 5,
     PER_MILLE_LETTER = 20, /* a lone letter: an initial, a list mark */
+    TICKER_BYTES_MAX = 6,
     TITLE_BYTES_MAX = 512,
     WHOLE_BYTES_MAX = 64 << 10,
 };
@@ -46,6 +47,12 @@ static uint64_t mix(uint64_t a, uint64_t b) {
     return text_hash(both, sizeof(both));
 }
 
+/* Letters that English doubles before an ending: "planned", "cutting". */
+static bool doubles(char c) {
+    return c == 'b' || c == 'd' || c == 'f' || c == 'g' || c == 'm' || c == 'n' || c == 'p' || c == 'r' ||
+           c == 't';
+}
+
 size_t text_stem(char *out, const char *word, size_t len) {
     memcpy(out, word, len);
     if (len > 4 && memcmp(out + len - 3, "ies", 3) == 0) {
@@ -59,7 +66,7 @@ size_t text_stem(char *out, const char *word, size_t len) {
         len -= 3;
     else if (len > 4 && memcmp(out + len - 2, "ed", 2) == 0 && out[len - 3] != 'e')
         len -= 2;
-    if (len > 3 && out[len - 1] == out[len - 2] && strchr("bdfgmnprt", out[len - 1]))
+    if (len > 3 && out[len - 1] == out[len - 2] && doubles(out[len - 1]))
         len -= 1;
     if (len > 3 && out[len - 1] == 'e')
         len -= 1;
@@ -71,12 +78,10 @@ static uint64_t word_hash(const char *word, size_t len, uint8_t *per_mille) {
     char form[TEXT_STEM_BYTES];
     size_t n = text_stem(form, word, len);
     const char *same = words_same(form, n);
-    *per_mille = (uint8_t)words_per_mille(same ? same : form, same ? strlen(same) : n);
-    if (n == 1 && (unsigned char)form[0] < 0x80)
-        *per_mille = PER_MILLE_LETTER;
-    if (same)
-        return text_hash(same, strlen(same));
-    return text_hash(form, n);
+    uint64_t hash = same ? text_hash(same, strlen(same)) : text_hash(form, n);
+    bool letter = n == 1 && (unsigned char)form[0] < 0x80;
+    *per_mille = (uint8_t)(letter ? PER_MILLE_LETTER : words_per_mille(hash));
+    return hash;
 }
 
 static void add_term(struct build *build, uint64_t hash, uint32_t weight, enum text_kind kind,
@@ -202,6 +207,18 @@ static uint32_t add_number(struct build *build, const struct token_list *list, u
     return taken;
 }
 
+/* How many tokens at `i` are a ticker: $SNPS, or (NASDAQ: SNPS). It repeats the company's name and would
+ * count it twice, which is what welds one stock's notices. */
+static uint32_t ticker(const struct token_list *list, uint32_t i) {
+    const struct token *token = &list->tokens[i];
+    if ((token->gap & GAP_MONEY) && (token->flags & TOKEN_UPPER) && !(token->flags & TOKEN_DIGIT))
+        return 1;
+    if (!words_exchange(token_text(list, i), token->len) || i + 1 == list->n)
+        return 0;
+    const struct token *next = &list->tokens[i + 1];
+    return (next->gap & GAP_BREAK) && (next->flags & TOKEN_UPPER) && next->len <= TICKER_BYTES_MAX ? 2 : 0;
+}
+
 static uint32_t word_weight(const struct text_rules *rules, const struct token *token, bool title,
                             bool names) {
     uint32_t weight = title ? rules->title_word : rules->lead_word;
@@ -224,7 +241,8 @@ static void read_field(struct build *build, const struct token_list *list, uint3
             i++;
             continue;
         }
-        uint32_t taken = add_number(build, list, i, title);
+        uint32_t taken = ticker(list, i);
+        taken = taken ? taken : add_number(build, list, i, title);
         if (taken) {
             before = 0;
             i += taken;

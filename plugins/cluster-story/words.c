@@ -35,6 +35,9 @@ LIST(ordinal_words,
     "part", "phase", "round", "route", "season", "series", "session", "stage", "step", "version", "vol", "volume",
     "week");
 
+LIST(exchange_words, "asx", "bse", "cve", "epa", "fra", "hkg", "lon", "lse", "nasdaq", "nse", "nyse", "nysearca", "otc",
+    "otcmkts", "sgx", "tse", "tsx", "tsxv");
+
 /* from, to: pairs, sorted by `from`. */
 static const struct { const char *from, *to; } same_words[] = {
     {"acquir", "buy"}, {"acquisition", "buy"}, {"america", "usa"}, {"american", "usa"}, {"artificial", "ai"},
@@ -73,6 +76,10 @@ static bool listed(const char *const *list, size_t n, const char *word, size_t l
 
 bool words_stop(const char *word, size_t len) {
     return listed(stop_words, COUNT(stop_words), word, len);
+}
+
+bool words_exchange(const char *word, size_t len) {
+    return listed(exchange_words, COUNT(exchange_words), word, len);
 }
 
 bool words_ordinal(const char *word, size_t len) {

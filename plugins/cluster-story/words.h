@@ -5,15 +5,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A word that says nothing about which event is meant ("the", "says", "update"). Folded, not stemmed. */
 bool words_stop(const char *word, size_t len);
 
-/* In how many of a thousand headlines a common word stands ("shares", "launch"); 0 for any other. Stemmed. */
-unsigned words_per_mille(const char *stem, size_t len);
+/* In how many of a thousand headlines a common word stands ("shares", "launch"); 0 for any other.
+ * By the text_hash of its stem. [any] */
+unsigned words_per_mille(uint64_t hash);
 
 /* A word whose number names a thing: "day 21", "part 2", "magnitude 5". Folded. */
 bool words_ordinal(const char *word, size_t len);
+
+/* The short name of a stock exchange, as before a ticker. Folded. */
+bool words_exchange(const char *word, size_t len);
 
 /* One spelling for words that newsrooms use for one thing. Stemmed in, stemmed out; NULL when there is none.
  */
