@@ -28,13 +28,13 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
     cluster->rules = (struct text_rules){
         .lead_bytes = (uint32_t)options->lead_bytes,
         .title_word = TEXT_WEIGHT_ONE,
-        .title_pair = TEXT_WEIGHT_ONE / 2,
-        .title_name = TEXT_WEIGHT_ONE / 2,
-        .title_number = TEXT_WEIGHT_ONE * 3 / 4,
-        .lead_word = TEXT_WEIGHT_ONE / 4,
-        .lead_pair = TEXT_WEIGHT_ONE / 8,
-        .lead_name = TEXT_WEIGHT_ONE / 2,
-        .lead_number = TEXT_WEIGHT_ONE / 4,
+        .title_pair = 20,
+        .title_name = 8,
+        .title_number = 24,
+        .lead_word = 6,
+        .lead_pair = 4,
+        .lead_name = 16,
+        .lead_number = 14,
     };
     if (index_init(&cluster->index, (uint32_t)options->prior) != 0 || records_init(cluster) != 0) {
         cluster_destroy(cluster);

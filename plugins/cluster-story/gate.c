@@ -138,8 +138,9 @@ int gate_report(struct cluster *cluster, struct story *story, const char *reason
         open && (!memory->handed || memory->facts > 0) &&
         (double)(story->n_reports - memory->handed) >= cluster->options.gate_growth * (double)memory->handed;
     /* A flood is reported each time the story has grown by an eighth, which bounds the bytes. */
-    uint32_t flood = change & GATE_COPY ? COPIES_QUIET : REPORTS_QUIET;
-    bool quiet = story->n_members > flood && story->n_members * 8ull < memory->reported * 9;
+    uint32_t copies = story->n_members - story->n_reports;
+    bool flood = change & GATE_COPY ? copies > COPIES_QUIET : story->n_members > REPORTS_QUIET;
+    bool quiet = flood && story->n_members * 8ull < memory->reported * 9;
     bool merged = (change & GATE_MERGED) && memory->handed;
     bool all = cluster->options.emit[0] == 'a';
     int err = 0;

@@ -112,7 +112,7 @@ static void weigh(struct term *term) {
     term->spread = index_log2(n ? n : 1);
 }
 
-uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille) {
+uint32_t index_take(struct index *index, uint64_t hash, uint32_t kind, uint32_t per_mille) {
     uint32_t slot = probe(index, hash);
     if (index->table[slot]) {
         index->terms[index->table[slot] - 1].users++;
@@ -126,7 +126,8 @@ uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille) {
     uint32_t number = new_number(index);
     if (number == UINT32_MAX)
         return number;
-    index->terms[number] = (struct term){.hash = hash, .users = 1, .before = per_mille * index->prior / 1000};
+    index->terms[number] =
+        (struct term){.hash = hash, .users = 1, .kind = kind, .before = per_mille * index->prior / 1000};
     weigh(&index->terms[number]);
     index->table[slot] = number + 1;
     index->table_used++;

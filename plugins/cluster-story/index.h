@@ -19,6 +19,7 @@ struct term {
     uint32_t users; /* references: records and stories */
     uint32_t n_stories;
     uint32_t capacity;
+    uint32_t kind;            /* the caller's: what sort of term it is */
     uint32_t epoch;           /* marks the terms of the record that is being scored */
     uint32_t before;          /* stories taken to hold it before any was seen */
     double spread;            /* log2 of before and n_stories together, at least of 1 */
@@ -44,7 +45,7 @@ double index_log2(uint32_t n);
 
 /* The term's number, made if new, with one reference more. `per_mille`: stories of a thousand taken to hold
  * it before any was seen. UINT32_MAX when out of memory. */
-uint32_t index_take(struct index *index, uint64_t hash, uint32_t per_mille);
+uint32_t index_take(struct index *index, uint64_t hash, uint32_t kind, uint32_t per_mille);
 
 /* Give one reference back; the last one forgets the term. */
 void index_drop(struct index *index, uint32_t number);

@@ -14,16 +14,18 @@
 
 /* clang-format off */
 static const char every_page[] =
-    "advanc agree analyst announc approv attack bank best bill billion business buy call car cent center ceo "
-    "chang chief chip climat co com company confirm cost crisis cut data day deal debut demand dlr dollar driv "
-    "economic economy election end energy expect expert fac face fall federal firm first five four fund futur "
-    "gain global gold government group growth health help high hit hold hous includ industry inflation job key "
-    "last latest launch law lead leader man market meet military million minister mln month mov national next "
-    "offer official oil open pct peac people percent plan policy post power president pric protest push "
-    "question rais rally rat record releas research result return reveal review right ris risk sanction "
-    "satellit second security sell semiconductor shar share show spac spokesman start stat stock street strik "
-    "studi study support surg talk target tarif tax team tech technology threat three tim time trad unit unveil "
-    "wall war warn week work world year ";
+    "advanc agree analyst announc approv apr april attack aug august bank best bill billion business buy call "
+    "car cent center ceo chang chief chip climat co com company confirm cost crisis cut data day deal debut dec "
+    "december demand dlr dollar driv economic economy election end energy expect expert fac face fall feb "
+    "february federal firm first five four friday fund futur gain global gold government group growth health "
+    "help high hit hold hous includ industry inflation jan january job jul july jun june key last latest launch "
+    "law lead leader man mar march market may meet military million minister mln monday month mov national next "
+    "nov november oct october offer official oil open pct peac people percent plan policy post power president "
+    "pric protest push question rais rally rat record releas research result return reveal review right ris "
+    "risk sanction satellit saturday second security sell semiconductor sep sept september shar share show spac "
+    "spokesman start stat stock street strik studi study sunday support surg talk target tarif tax team tech "
+    "technology threat three thursday tim time trad tuesday unit unveil wall war warn wednesday week work world "
+    "year ";
 
 static const char common[] =
     "accelerat across act action address administration agreement air analysis another anti approval arm arrest "

@@ -61,10 +61,10 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
     record->outlet_key = owner.len ? text_hash(owner.data, owner.len) : OUTLET_UNKNOWN;
     record->outlet_term = UINT32_MAX;
     if (record->outlet_key != OUTLET_UNKNOWN)
-        record->outlet_term = index_take(&cluster->index, ~record->outlet_key, 0);
+        record->outlet_term = index_take(&cluster->index, ~record->outlet_key, 0, 0);
     for (uint32_t i = 0; i < doc->n_terms; i++) {
         const struct text_term *term = &doc->terms[i];
-        uint32_t number = index_take(&cluster->index, term->hash, term->per_mille);
+        uint32_t number = index_take(&cluster->index, term->hash, term->kind, term->per_mille);
         if (number == UINT32_MAX) {
             record_free(cluster, record);
             return NULL;

@@ -12,7 +12,8 @@
 /* What the terms of an ordinary headline weigh together. */
 static const double TITLE_MASS = 8;
 
-enum { DENSITY_MAX = 16 };
+/* The mean size counts up to DENSITY_MAX, as if SINGLES_BEFORE records had stood alone before the first. */
+enum { DENSITY_MAX = 16, SINGLES_BEFORE = 48 };
 static const double RARITY_MIN = 0.02;
 static const int64_t DAY_MS = 24 * 3600 * 1000;
 
@@ -168,7 +169,9 @@ static double profile_cosine(const struct cluster *cluster, const struct story *
         square += weight * weight;
         if (term->epoch == cluster->index.epoch) {
             dot += weight * (double)term->weight;
-            *evidence += rarity * (double)term->weight * (1 + index_log2(entry->n));
+            /* Pairs and names repeat words that are counted already. */
+            if (term->kind == TEXT_WORD || term->kind == TEXT_NUMBER)
+                *evidence += rarity * (double)term->weight * (1 + index_log2(entry->n));
         }
     }
     return square > 0 && cluster->marked > 0 ? dot / (sqrt(square) * cluster->marked) : 0;
@@ -236,13 +239,13 @@ static void compare_anchors(const struct record *record, struct candidate *candi
 /* How much less is asked because this stream repeats itself: where the average story has many records, a
  * record is likely to belong to one; where most stand alone, it is likely to be another. */
 double score_ease(const struct cluster *cluster) {
-    uint32_t mean = cluster->n_stories ? cluster->n_records / cluster->n_stories : 1;
-    uint32_t whole = mean < DENSITY_MAX ? mean : DENSITY_MAX;
+    uint32_t stories = cluster->n_stories + SINGLES_BEFORE, records = cluster->n_records + SINGLES_BEFORE;
+    uint32_t whole = records / stories;
+    if (whole >= DENSITY_MAX)
+        return cluster->options.density * index_log2(DENSITY_MAX);
     double part =
-        cluster->n_stories && mean < DENSITY_MAX
-            ? (double)(cluster->n_records % cluster->n_stories) / cluster->n_stories / (whole ? whole : 1)
-            : 0;
-    return cluster->options.density * (index_log2(whole ? whole : 1) + part);
+        (double)(records % stories) / stories / whole; /* log2 between two whole means, near enough */
+    return cluster->options.density * (index_log2(whole) + part);
 }
 
 /* A subject that is written about every day is not one event: the longer a story has gone on, the more is
@@ -293,8 +296,9 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     candidate->time = time_factor(cluster, record->event_ms, story);
     candidate->outlet = outlet_penalty(cluster, record, story);
     compare_anchors(record, candidate);
-    uint32_t contradict = candidate->contradict < 3 ? candidate->contradict : 3;
-    candidate->conflict = options->conflict * contradict / (3 + 2 * candidate->agree);
+    uint32_t against =
+        candidate->contradict > candidate->agree ? candidate->contradict - candidate->agree : 0;
+    candidate->conflict = options->conflict * (against < 3 ? against : 3) / 3;
     candidate->score = ((1 - options->member) * candidate->profile + options->member * candidate->member) *
                            candidate->time * evidence_factor(cluster, candidate->evidence) -
                        candidate->conflict - candidate->outlet;

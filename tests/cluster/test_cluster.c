@@ -453,8 +453,13 @@ static void send_day(struct wire *wire, int from, int to) {
 
 /* Settings under which records join late, so that stories have to be mended. */
 static void mend_often(struct wire *wire) {
-    wire->options.join = 0.6;
+    wire->options.join = 0.5;
     wire->options.density = 0;
+    wire->options.evidence = 1;
+    wire->options.member = 0.5;
+    wire->options.same_outlet = 0;
+    wire->options.age_rise = 0;
+    wire->options.conflict = 0.1;
     wire->options.merge = 0.3;
     wire->options.quorum_pair = 0.05;
 }
