@@ -42,7 +42,7 @@ static void add_line(struct memory_host *mh, int32_t level, telex_lease lease, s
 }
 
 static struct memory_step *open_step(struct memory_host *mh, telex_lease lease) {
-    return lease > 0 && lease <= mh->n_steps && mh->steps[lease].open ? &mh->steps[lease] : NULL;
+    return lease > 0 && lease < MEMORY_STEPS_MAX && mh->steps[lease].open ? &mh->steps[lease] : NULL;
 }
 
 /* ---- lines, clock, records ---- */
