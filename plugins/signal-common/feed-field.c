@@ -184,6 +184,22 @@ static bool is_one_of(const char *name, const char *const *names) {
     return false;
 }
 
+/* What the element around the items says by attributes. */
+static void start_whole(struct feed_reader *r, const struct frame *frame, const char **attributes) {
+    struct feed *feed = r->feed;
+    const char *href = feed_attribute(attributes, "href"), *modified = feed_attribute(attributes, "lastmod");
+    if (*frame->lang && !r->feed_rank[FIELD_LANG])
+        feed->lang = frame->lang;
+    if (feed->kind != FEED_CDF)
+        return;
+    if (href)
+        set_link(r, IN_FEED, url_resolve(&feed->arena, frame->base, href), 9);
+    if (modified) {
+        feed->updated_text = feed_text(feed, modified, strlen(modified), true, FIELD_TEXT_BYTES, NULL);
+        feed->updated_ms = date_parse(modified);
+    }
+}
+
 /* Elements that are places, not fields. True when this one is. */
 static bool start_place(struct feed_reader *r, struct frame *frame, enum feed_place place, enum feed_ns ns,
                         const char *name, const char **attributes) {
@@ -196,9 +212,7 @@ static bool start_place(struct feed_reader *r, struct frame *frame, enum feed_pl
         feed_item_start(r, ns, attributes);
     } else if (core && is_one_of(name, wholes) && (place == IN_NOTHING || place == IN_FEED)) {
         frame->place = IN_FEED;
-        if (r->feed->kind == FEED_CDF && feed_attribute(attributes, "href"))
-            set_link(r, IN_FEED,
-                     url_resolve(&r->feed->arena, frame->base, feed_attribute(attributes, "href")), 9);
+        start_whole(r, frame, attributes);
     } else if (ns == NS_MEDIA && is_one_of(name, groups) && (place == IN_ITEM || place == IN_GROUP)) {
         frame->place = IN_GROUP;
     } else if (ns == NS_CORE && place == IN_ITEM && !strcasecmp(name, "source") &&
@@ -237,6 +251,7 @@ void feed_field_start(struct feed_reader *r, enum feed_ns ns, const char *name, 
     if (rule->field == FIELD_CONTENT && feed_attribute(attributes, "src"))
         rank = 1; /* content elsewhere: what stands here is not it */
     feed_capture(r, rule->field, rank, text, base64);
+    r->capture.name = rule->name;
 }
 
 /* Decode base64 in place; what is no base64 stays as it is. */
@@ -355,7 +370,7 @@ static void end_feed_field(struct feed_reader *r, enum feed_field field) {
         feed->subtitle_lang = lang;
         break;
     case FIELD_GUID:
-        feed->id = one_line(r);
+        feed->id = *one_line(r) == '/' ? resolved(r) : one_line(r);
         break;
     case FIELD_PUBLISHED:
         feed->published_text = one_line(r);
@@ -364,6 +379,12 @@ static void end_feed_field(struct feed_reader *r, enum feed_field field) {
     case FIELD_UPDATED:
         feed->updated_text = one_line(r);
         feed->updated_ms = date_parse(feed->updated_text);
+        break;
+    case FIELD_CREATED:
+        if (feed->published_ms == DATE_NONE) {
+            feed->published_text = one_line(r);
+            feed->published_ms = date_parse(feed->published_text);
+        }
         break;
     case FIELD_LANG:
         feed->lang = one_line(r);
@@ -392,13 +413,14 @@ static void end_item_field(struct feed_reader *r, enum feed_field field) {
     case FIELD_SUMMARY:
         item->summary = captured(r, false, r->limits->text_bytes, &r->draft.links);
         item->summary_lang = lang;
+        r->draft.summary_name = r->capture.name;
         break;
     case FIELD_CONTENT:
         item->content = captured(r, false, r->limits->text_bytes, &r->draft.links);
         item->content_lang = lang;
         break;
     case FIELD_GUID:
-        item->guid = one_line(r);
+        item->guid = *one_line(r) == '/' ? resolved(r) : one_line(r);
         break;
     case FIELD_ORIGIN:
         item->origin = resolved(r);
@@ -446,6 +468,13 @@ void feed_field_end(struct feed_reader *r) {
     bool empty = !c->raw.len && !c->children;
     if (empty && *have)
         return; /* an empty element says nothing against a full one */
+    if (r->in_item && field == FIELD_SUMMARY && c->rank == *have && r->draft.summary_name != c->name) {
+        field = FIELD_CONTENT; /* both <summary> and <description>: the first is the summary */
+        have = &r->draft.rank[field];
+        if (*have > 1)
+            return;
+        c->rank = 1;
+    }
     *have = c->rank;
     if (r->in_item)
         end_item_field(r, field);

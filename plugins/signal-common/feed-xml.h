@@ -65,6 +65,7 @@ enum feed_text {
 /* A field while its characters come in. */
 struct capture {
     enum feed_field field;
+    const char *name; /* the element's, a constant */
     int rank;
     enum feed_text text;
     bool base64, children;
@@ -90,6 +91,7 @@ struct draft {
     struct feed_item item;
     int rank[FIELDS_N];
     const char *about, *source_author, *created_text;
+    const char *summary_name; /* the element that set the summary */
     bool guid_says_link;
     struct html_links links;
 };

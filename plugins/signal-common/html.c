@@ -45,10 +45,10 @@ static bool in_list(const char *const *list, const char *name, size_t n) {
     return false;
 }
 
-static const char *const silent_names[] = {
-    "script",   "style",   "template", "noscript", "iframe",          "object", "embed",    "applet",
-    "audio",    "video",   "canvas",   "select",   "option",          "button", "textarea", "datalist",
-    "noframes", "noembed", "frameset", "head",     "form-associated", NULL};
+static const char *const silent_names[] = {"script",  "style",    "template", "noscript",        "iframe",
+                                           "embed",   "audio",    "video",    "canvas",          "select",
+                                           "option",  "button",   "textarea", "datalist",        "noframes",
+                                           "noembed", "frameset", "head",     "form-associated", NULL};
 static const char *const block_names[] = {
     "p",       "div",  "section",  "article", "aside",  "header", "footer",     "main",
     "nav",     "ul",   "ol",       "dl",      "table",  "pre",    "blockquote", "h1",
@@ -356,13 +356,43 @@ static void walk(struct buf *out, const GumboNode *root, const char *base, struc
     }
 }
 
-/* Line feeds in HTML are blanks, except in <pre>, where they stay lost too: a wire has no use for layout. */
-static char *unwrap_lines(const char *html, size_t n) {
+/* A tag that HTML would not end where its writer thought: "<iframe/>", or an <iframe> that nobody closes,
+ * would swallow all that follows. Blank it. `unclosed` remembers the names that have no end tag any more. */
+static char *blank_tag(char *at, char *end, unsigned *unclosed) {
+    static const char *const names[] = {"iframe",   "textarea", "title",  "noembed",
+                                        "noframes", "xmp",      "script", "style"};
+    static const size_t n_hard = 6; /* script and style are code up to the end where they are not closed */
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        size_t n = strlen(names[i]);
+        if ((size_t)(end - at) <= n + 1 || strncasecmp(at + 1, names[i], n) != 0 ||
+            isalnum((unsigned char)at[n + 1]))
+            continue;
+        char *stop = (char *)(uintptr_t)tag_end(at + 1, end);
+        bool empty = stop - at >= 2 && stop[-1] == '>' && stop[-2] == '/';
+        const char *close = empty || *unclosed & 1u << i ? NULL : skip_silent(stop, end, names[i], n);
+        if (close == end && end[-1] != '>')
+            *unclosed |= 1u << i;
+        if (empty || (i < n_hard && *unclosed & 1u << i)) {
+            memset(at, ' ', (size_t)(stop - at));
+            return stop;
+        }
+        return close ? (char *)(uintptr_t)close : stop;
+    }
+    return at + 1;
+}
+
+/* The fragment as gumbo should see it: line feeds are blanks (in <pre> too: a wire has no use for layout),
+ * tags that would swallow what follows are blank. Gives it (free). */
+static char *prepare(const char *html, size_t n) {
     char *copy = malloc(n + 1);
+    unsigned unclosed = 0;
     for (size_t i = 0; copy && i < n; i++)
         copy[i] = html[i] == '\n' || html[i] == '\r' || !html[i] ? ' ' : html[i];
-    if (copy)
-        copy[n] = 0;
+    if (!copy)
+        return NULL;
+    copy[n] = 0;
+    for (char *at = memchr(copy, '<', n); at; at = memchr(at, '<', (size_t)(copy + n - at)))
+        at = blank_tag(at, copy + n, &unclosed);
     return copy;
 }
 
@@ -374,7 +404,7 @@ void html_text(struct buf *out, const char *html, size_t n, const char *base, st
         buf_add(out, html, n);
         return;
     }
-    char *copy = unwrap_lines(html, n);
+    char *copy = prepare(html, n);
     struct tree *tree = copy ? calloc(1, sizeof(*tree)) : NULL;
     size_t was = out->len, links_were = links ? links->n : 0;
     if (tree && is_tame(copy, n)) {

@@ -55,6 +55,16 @@ bool text_is_utf8(const char *text, size_t n) {
     return true;
 }
 
+/* Numbers from 128 to 159 are controls that nobody uses; who writes them means windows-1252. 0 stays what it
+ * is. */
+static uint32_t from_c1(uint32_t rune) {
+    static const uint16_t cp1252[32] = {0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                        0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0,      0x017D, 0,
+                                        0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                        0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
+    return rune >= 0x80 && rune <= 0x9F && cp1252[rune - 0x80] ? cp1252[rune - 0x80] : rune;
+}
+
 static bool is_blank(uint32_t rune) {
     return rune == ' ' || rune == '\t' || rune == '\r' || rune == '\f' || rune == '\v' || rune == 0xA0 ||
            rune == 0x1680 || (rune >= 0x2000 && rune <= 0x200A) || rune == 0x202F || rune == 0x205F ||
@@ -62,7 +72,7 @@ static bool is_blank(uint32_t rune) {
 }
 
 static bool is_break(uint32_t rune) {
-    return rune == '\n' || rune == 0x85 || rune == 0x2028 || rune == 0x2029;
+    return rune == '\n' || rune == 0x2028 || rune == 0x2029;
 }
 
 /* Characters that a reader cannot see but a model or a terminal obeys. */
@@ -84,7 +94,7 @@ static void shape_runes(struct buf *out, const char *text, size_t n, enum text_s
     bool blank = false;
     int lines = 0;
     while (at < end) {
-        uint32_t rune = text_rune(&at, end);
+        uint32_t rune = from_c1(text_rune(&at, end));
         if (is_break(rune)) {
             lines += rune == 0x2029 ? 2 : 1;
             continue;

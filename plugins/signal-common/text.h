@@ -18,7 +18,8 @@ uint32_t text_rune(const char **at, const char *end);
 /* True when n bytes are valid UTF-8. */
 bool text_is_utf8(const char *text, size_t n);
 
-/* Append a clean copy of n bytes to `out`: invalid bytes become U+FFFD; NFC; removed are C0 and C1 controls,
+/* Append a clean copy of n bytes to `out`: invalid bytes become U+FFFD; NFC; U+0080 to U+009F are
+ * what windows-1252 has there; removed are controls,
  * bidi overrides, embeddings and isolates, zero-width and other invisible characters, noncharacters,
  * private-use tags (U+E0000 block). Joiners (U+200C, U+200D) stay: Persian, Indic scripts and emoji are
  * spelled with them. */
