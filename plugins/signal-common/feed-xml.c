@@ -326,8 +326,14 @@ static void entity_declared(void *user, const char *name, int is_parameter, cons
                             int value_bytes, const char *base, const char *system_id, const char *public_id,
                             const char *notation) {
     struct feed_reader *r = user;
-    (void)is_parameter, (void)value, (void)value_bytes, (void)base, (void)system_id, (void)public_id,
-        (void)notation;
+    (void)value_bytes, (void)base, (void)system_id, (void)public_id, (void)notation;
+    if (is_parameter &&
+        !value) { /* HTML's list of characters, as RSS 0.91 names it: read without the declaration */
+        feed_problem(r->feed, "%lu:%lu: names an outside entity (%.40s): not loaded",
+                     XML_GetCurrentLineNumber(r->parser), XML_GetCurrentColumnNumber(r->parser) + 1, name);
+        stop(r, -EAGAIN);
+        return;
+    }
     feed_problem(r->feed, "%lu:%lu: the document declares entities (%.40s): refused",
                  XML_GetCurrentLineNumber(r->parser), XML_GetCurrentColumnNumber(r->parser) + 1, name);
     stop(r, -EPERM);

@@ -118,7 +118,8 @@ bool record_fill(struct record *r, struct feed *feed, size_t i, const struct rec
     r->links = item->links;
     r->n_links = item->n_links;
     fill_times(r, item, source->fetched_ms);
-    record_identify(r, first_of(feed_host ? url_registrable(feed_host) : NULL, r->outlet, source->address));
+    const char *scope = host ? host : feed_host;
+    record_identify(r, first_of(scope ? url_registrable(scope) : NULL, r->outlet, source->address));
     r->guid = item->guid;
     return true;
 }

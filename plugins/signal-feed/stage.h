@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stage.h - what the files of signal-feed share.
+ *
+ * One thread per instance, begun in start and joined in stop, runs a libuv loop and owns everything here
+ * after that. The host's calls of the stage only set a flag and wake it. */
+#ifndef SIGNAL_FEED_STAGE_H
+#define SIGNAL_FEED_STAGE_H
+
+#include <stdatomic.h>
+
+#include <telex/ext/kv.h>
+#include <telex/ext/metrics.h>
+#include <telex-sdk/plugin.h>
+
+#include "feed.h"
+#include "fetch.h"
+
+enum { BATCH_MAX = 256, BATCH = 64, WAITING_MAX = 8 };
+
+/* Checked options (plugin.c). Text is "" where not given. */
+struct options {
+    struct telex_texts feeds, allow_addresses, allow_ports;
+    const char *feeds_file, *user_agent, *contact;
+    int64_t interval_ms, max_interval_ms, max_age_ms, remember_ms, domain_gap_ms;
+    int64_t connect_ms, timeout_ms, slow_ms, slow_bytes_s;
+    int64_t wire_bytes, body_bytes, ratio, redirects, parallel, items, text_bytes;
+    bool once;
+};
+
+/* Sites are spoken to one request at a time. */
+struct domain {
+    const char *name; /* registrable domain */
+    bool busy;
+    int64_t free_ms; /* wall clock: nothing is asked before */
+    bool dirty;      /* free_ms is to be stored */
+};
+
+/* What is remembered of a feed between runs (state.c). All owned. */
+struct memory {
+    char *url;                  /* where the feed is now: its address, or where it moved for good */
+    char *etag, *last_modified; /* byte for byte; "" when none */
+    char *validator_url;        /* whose they are */
+    char sha256[65];            /* of the last document */
+    int64_t last_ms, next_ms;   /* wall clock; 0: never, at once */
+    int64_t fails;              /* in a row */
+    bool gone;                  /* 410: not asked again */
+};
+
+/* One feed of the config. */
+struct source {
+    const char *address; /* borrowed from the list's memory, like the next five */
+    const char *name, *owner, *outlet, *lang;
+    bool primary;
+    int64_t every_ms; /* 0: adaptive */
+    bool is_file;
+    char key[33];          /* names it in the state */
+    struct domain *domain; /* NULL for files */
+    struct memory memory;
+    bool busy;  /* asked, or its answer is not stored yet */
+    bool asked; /* in this run */
+};
+
+/* An answer that waits to be stored and given out. */
+struct arrival {
+    struct arrival *next;
+    struct source *source;
+    struct memory memory; /* what the feed's memory becomes; owned */
+    struct feed feed;     /* owned; no items when there was no new document */
+    size_t at;            /* next item */
+    int64_t fetched_ms;
+};
+
+/* What is remembered of a record: which version was given last. Keyed by id. */
+struct known {
+    uint8_t id[16];
+    uint8_t sha[8];
+    uint32_t version; /* 0: an empty slot */
+    uint32_t owner;   /* of the feed that gave it first; only that feed's edits are versions */
+    int32_t day;      /* last seen, days since 1970 */
+};
+
+struct known_table {
+    struct known *slots; /* owned */
+    size_t n, cap;       /* cap is a power of two */
+};
+
+struct stage {
+    const struct telex_host *host;       /* borrowed */
+    const struct telex_kv *kv;           /* borrowed; NULL: nothing is remembered between runs */
+    const struct telex_metrics *metrics; /* borrowed; may be NULL */
+    int32_t polls, unchanged, failed, records, edits, bytes; /* metric handles */
+    struct options options;
+    void *options_memory; /* owned */
+    struct arena list;    /* owned: text of the feed list */
+    struct source *sources;
+    size_t n_sources, next_source;
+    struct domain *domains;
+    size_t n_domains;
+    struct address_block *allowed;
+    uint16_t *ports;
+    char user_agent[256];
+    struct fetch_config fetch_config;
+    struct known_table known;
+    char **forget; /* owned: state keys of records long unseen, to be deleted */
+    size_t n_forget;
+
+    uv_thread_t thread;
+    bool running;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t tick;
+    struct fetcher *fetcher;
+    struct arrival *first, *last; /* owned queue */
+    size_t n_waiting, n_asked;    /* arrivals; polls under way */
+    bool broken;                  /* a step failed: the host will make the stage anew */
+    bool said_exhausted;
+    atomic_bool stopping, draining;
+};
+
+/* ---- list.c: the feeds of the config. TELEX_OK, or TELEX_FATAL with the reason attached ---- */
+telex_status list_read(struct stage *stage);
+void list_finish(struct stage *stage);
+
+/* ---- schedule.c: when to ask again. Pure functions of their arguments ---- */
+
+struct schedule {
+    int64_t now_ms, interval_ms, max_interval_ms, every_ms;
+    int64_t ttl_ms, max_age_ms, expires_ms, retry_ms; /* floors; expires and retry are moments, 0: none */
+    double jitter;                                    /* -1 to 1 */
+};
+
+/* After an answer. `week` is how many items the feed brought in the last seven days; 0: not known. */
+int64_t schedule_after_answer(const struct schedule *s, int64_t week);
+/* After the n-th failure in a row. */
+int64_t schedule_after_failure(const struct schedule *s, int64_t fails);
+/* Retry-After in seconds or as a date, as a moment; 0: none. */
+int64_t schedule_retry_after(const char *value, int64_t now_ms);
+/* Cache-Control's max-age in ms; 0: none. */
+int64_t schedule_max_age(const char *cache_control);
+
+/* ---- state.c ---- */
+telex_status state_load(struct stage *stage);
+telex_status state_put_source(struct stage *stage, telex_lease lease, const struct source *source,
+                              const struct memory *memory);
+telex_status state_put_known(struct stage *stage, telex_lease lease, const char *id,
+                             const struct known *known);
+telex_status state_put_domains(struct stage *stage, telex_lease lease);
+telex_status state_forget_some(struct stage *stage, telex_lease lease);
+int memory_copy(struct memory *to, const struct memory *from); /* 0 or -ENOMEM; `to` is overwritten */
+void memory_set(char **text, const char *value);
+void memory_finish(struct memory *memory);
+/* The record's entry, or NULL; with `make`, an empty one where there is none (NULL: no memory). */
+struct known *known_find(struct known_table *table, const char *id, bool make);
+
+/* ---- poll.c ---- */
+void poll_due(struct stage *stage);  /* ask every feed whose time has come; set the timer for the next */
+void poll_soon(struct stage *stage); /* the same, from the loop */
+
+/* ---- emit.c ---- */
+void emit_push(struct stage *stage, struct arrival *arrival); /* takes it */
+void emit_waiting(struct stage *stage);                       /* as far as the host has room */
+void arrival_free(struct arrival *arrival);
+
+/* ---- life.c ---- */
+extern const struct telex_option *const stage_options[]; /* plugin.c */
+telex_status stage_create(const struct telex_host *host, struct telex_bytes options, void **self);
+telex_status stage_start(void *self);
+void stage_on_credit(void *self);
+void stage_drain(void *self, int64_t deadline_ms);
+void stage_stop(void *self);
+void stage_destroy(void *self);
+void stage_count(struct stage *stage, int32_t metric, double amount);
+
+#endif
