@@ -367,7 +367,7 @@ static telex_status host_post(const struct telex_host *host, void (*fn)(void *),
 static void host_exhausted(const struct telex_host *host) {
     (void)host;
     pthread_mutex_lock(&run.lock);
-    run.exhausted = true;
+    run.exhausted |= !run.recreate; /* an instance whose step failed says nothing more */
     pthread_cond_signal(&run.wake);
     pthread_mutex_unlock(&run.lock);
 }

@@ -224,9 +224,9 @@ def test_recorded_speed_keeps_the_gaps(tmp_path):
 
 
 def test_the_debian_packages_seventy_stories_are_all_read():
-    folder = os.environ.get('TELEX_REUTERS', '')
-    if not os.path.isdir(folder):
-        pytest.skip('the stories of r-cran-tm are not unpacked: TELEX_REUTERS names no folder')
+    folder = os.environ.get('TELEX_ARCHIVE', '')
+    if not os.path.isdir(os.path.join(folder, 'crude')):
+        pytest.skip('the stories of r-cran-tm are not unpacked: TELEX_ARCHIVE names no folder')
     out = Replay(f'path={folder}/{{acq,crude}}')
     assert len(out.records) == 70
     assert 'left out 0 records and 0 files' in out.log
