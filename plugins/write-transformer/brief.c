@@ -47,30 +47,10 @@ static const char *why_unusable(const struct brief_sentence *sentence) {
     return NULL;
 }
 
-/* A sentence about somebody named before: "He denied", "They named", "The company said". */
-static bool leans_back(const struct facts *facts) {
-    for (size_t w = 0, n = 0; w < facts->n_words && n < 14; w++) {
-        const struct word *word = &facts->words[w];
-        if (word->kind == WORD_PUNCT || word->quoted)
-            continue;
-        if (word->part == PART_NAME)
-            return false;
-        bool person = (word->flags & LEX_PRONOUN) != 0;
-        bool definite = n == 1 && (word->flags & LEX_ROLE) && word->low[strlen(word->low) - 1] != 's' &&
-                        facts->words[0].kind == WORD_TEXT && strcmp(facts->words[0].low, "the") == 0;
-        if (person || definite)
-            return true;
-        if (word_has_content(word) && n > 2 && !(word->flags & LEX_REPORT))
-            return false;
-        n++;
-    }
-    return false;
-}
-
 static void find_context(struct brief *brief) {
     for (size_t i = 0; i < brief->n_sentences; i++) {
         struct brief_sentence *sentence = &brief->sentences[i];
-        sentence->needs_context = leans_back(&sentence->facts);
+        sentence->needs_context = facts_unsettled(&sentence->facts) < sentence->facts.n_words;
         if (!sentence->needs_context || sentence->unusable)
             continue;
         for (size_t back = 1; back <= 2; back++) {

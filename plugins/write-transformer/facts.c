@@ -226,3 +226,105 @@ double facts_overlap(const struct facts *a, const struct facts *b) {
     }
     return n ? (double)n_both / (double)n : 0;
 }
+
+/* ---- pronouns ---- */
+
+static bool any_low(const struct word *word, const char *const *list, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(word->low, list[i]) == 0)
+            return true;
+    return false;
+}
+#define ANY_LOW(word, list) any_low(word, list, sizeof(list) / sizeof((list)[0]))
+
+static const char *const men[] = {"he", "she", "him", "his", "her", "hers"};
+static const char *const many[] = {"they", "them", "their", "theirs"};
+static const char *const things[] = {"it", "its"};
+static const char *const pointers[] = {"this", "that", "these", "those", "such"};
+static const char *const firms[] = {"inc", "co",    "corp", "plc",      "ltd",   "ag",
+                                    "sa",  "group", "bank", "holdings", "agency"};
+
+/* Whether the name may be a person's: two words without a firm's ending, or one who speaks in this sentence.
+ */
+static bool is_person(const struct facts *f, const struct name *name) {
+    size_t n = 0;
+    for (size_t w = name->first; w < name->last; w++) {
+        if (ANY_LOW(&f->words[w], firms))
+            return false;
+        n += f->words[w].kind == WORD_TEXT;
+    }
+    for (size_t i = 0; i < f->n_speeches; i++)
+        if (name->first >= f->speeches[i].first && name->last <= f->speeches[i].last)
+            return true;
+    return n >= 2;
+}
+
+static bool man_before(const struct facts *f, size_t at) {
+    for (size_t i = 0; i < f->n_names && f->names[i].first < at; i++)
+        if (is_person(f, &f->names[i]))
+            return true;
+    for (size_t w = 0; w < at; w++)
+        if ((f->words[w].flags & LEX_ROLE) && f->words[w].low[strlen(f->words[w].low) - 1] != 's')
+            return true;
+    return false;
+}
+
+/* Several who can speak: a plural office, or two names. */
+static bool many_before(const struct facts *f, size_t at) {
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_names && f->names[i].first < at; i++)
+        n++;
+    for (size_t w = 0; w < at; w++)
+        if ((f->words[w].flags & LEX_ROLE) && f->words[w].low[strlen(f->words[w].low) - 1] == 's')
+            return true;
+    return n >= 2;
+}
+
+static bool thing_before(const struct facts *f, size_t at, bool content) {
+    for (size_t w = 0; w < at; w++)
+        if (f->words[w].part == PART_NAME || (f->words[w].flags & LEX_ROLE) ||
+            (content && word_has_content(&f->words[w])))
+            return true;
+    return false;
+}
+
+static bool speaks_alone(const struct facts *f, size_t w) {
+    for (size_t i = 0; i < f->n_speeches; i++)
+        if (w >= f->speeches[i].near_first && w < f->speeches[i].last)
+            return true;
+    return false;
+}
+
+/* "The company said": one of several that could be meant, at the head and without a name. */
+static bool is_bare_office(const struct facts *f) {
+    static const char *const offices[] = {"company",    "companies", "firm",        "firms",     "group",
+                                          "agency",     "spokesman", "spokeswoman", "unit",      "bank",
+                                          "venture",    "minister",  "chairman",    "president", "executive",
+                                          "subsidiary", "partners"};
+    if (f->n_words < 3 || !is(f, 0, "the") || !ANY_LOW(&f->words[1], offices))
+        return false;
+    const struct word *next = &f->words[2];
+    return next->kind == WORD_TEXT && next->part == PART_PLAIN && !(next->flags & LEX_PREP);
+}
+
+size_t facts_unsettled(const struct facts *f) {
+    if (is_bare_office(f))
+        return 1;
+    for (size_t w = 0; w < f->n_words; w++) {
+        const struct word *word = &f->words[w];
+        if (word->kind != WORD_TEXT || word->quoted || word->part != PART_PLAIN)
+            continue;
+        if (word->first && ANY_LOW(word, pointers))
+            return w;
+        bool settled = true;
+        if (ANY_LOW(word, men))
+            settled = man_before(f, w);
+        else if (ANY_LOW(word, many))
+            settled = many_before(f, w) || (!speaks_alone(f, w) && thing_before(f, w, true));
+        else if (ANY_LOW(word, things))
+            settled = thing_before(f, w, !speaks_alone(f, w));
+        if (!settled)
+            return w;
+    }
+    return f->n_words;
+}

@@ -67,6 +67,10 @@ bool word_has_content(const struct word *word);
 /* Whether any word of the facts has this canon. [any] */
 bool facts_have(const struct facts *facts, const char *canon);
 
+/* The first pronoun, or "the company" at the head, that stands for somebody whom the sentence does not name
+ * before it; n_words where there is none. [any] */
+size_t facts_unsettled(const struct facts *facts);
+
 /* Share of the content and name words of `a` (each counted once) that `b` has too, 0 to 1. [any] */
 double facts_overlap(const struct facts *a, const struct facts *b);
 

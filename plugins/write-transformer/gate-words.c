@@ -135,32 +135,11 @@ static bool has_verb(const struct facts *draft) {
     return false;
 }
 
-/* The sentence before it in the paragraph names someone whom a pronoun can stand for. */
-static bool has_antecedent(const struct gate_input *input) {
-    return input->before && input->before->n_names > 0 && input->sources->n > 1;
-}
-
 static void pronouns_settled(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
-    bool named = false;
-    for (size_t w = 0; w < draft->n_words; w++) {
-        const struct word *word = &draft->words[w];
-        bool person =
-            word->kind == WORD_TEXT && !word->quoted &&
-            (strcmp(word->low, "he") == 0 || strcmp(word->low, "she") == 0 ||
-             strcmp(word->low, "they") == 0 || strcmp(word->low, "his") == 0 ||
-             strcmp(word->low, "her") == 0 || strcmp(word->low, "their") == 0 ||
-             strcmp(word->low, "it") == 0 || strcmp(word->low, "its") == 0 || strcmp(word->low, "them") == 0);
-        bool points = word->first && (strcmp(word->low, "this") == 0 || strcmp(word->low, "that") == 0 ||
-                                      strcmp(word->low, "these") == 0 || strcmp(word->low, "those") == 0 ||
-                                      strcmp(word->low, "such") == 0);
-        if (((person && !named) || points) && !has_antecedent(input)) {
-            gate_fail(verdict, GATE_WHOLE, "\"%s\" stands for nobody named before", word->low);
-            return;
-        }
-        named |= word->part == PART_NAME || (word->flags & LEX_ROLE) ||
-                 (word->kind == WORD_TEXT && word_has_content(word));
-    }
+    size_t w = facts_unsettled(draft);
+    if (w < draft->n_words && !input->before)
+        gate_fail(verdict, GATE_WHOLE, "\"%s\" stands for nobody named before", draft->words[w].low);
 }
 
 /* "we", "our" outside quotation marks: a sentence torn out of one. */

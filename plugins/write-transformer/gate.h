@@ -63,7 +63,8 @@ struct gate_input {
     const struct name_book *book;
     const struct facts *const *earlier; /* what already stands */
     size_t n_earlier;
-    const struct facts *before;   /* the sentence before it in its paragraph, or NULL */
+    const struct facts
+        *before; /* the sentence before it in its paragraph if it names whom a pronoun means, or NULL */
     const struct facts *question; /* FIELD_ANSWER: what was asked, or NULL */
 };
 

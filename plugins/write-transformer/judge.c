@@ -185,9 +185,9 @@ static int take_title(struct draft *draft, struct piece *piece) {
 }
 
 /* The last resort of a section heading: what it is about, by name. */
-static int name_heading(struct draft *draft, struct piece *piece) {
+static int name_heading(struct draft *draft, struct piece *piece, uint32_t sentence) {
     struct arena *arena = draft->brief->arena;
-    const struct facts *source = &draft->brief->sentences[piece->sentence].facts;
+    const struct facts *source = &draft->brief->sentences[sentence].facts;
     for (size_t i = 0; i < source->n_names; i++) {
         const struct word *first = &source->words[source->names[i].first],
                           *last = &source->words[source->names[i].last - 1];
@@ -202,10 +202,20 @@ static int name_heading(struct draft *draft, struct piece *piece) {
             continue;
         piece->text = text;
         piece->facts = facts;
+        piece->sentence = sentence;
         stand(draft, piece, ORIGIN_QUOTED);
         return 1;
     }
     return 0;
+}
+
+/* A title that is not the headline, else a name of the sentences that the section is made of. */
+static int head_section(struct draft *draft, struct piece *piece) {
+    int done = take_title(draft, piece);
+    for (size_t i = 0; i < draft->n_pieces && done == 0; i++)
+        if (draft->pieces[i].field == FIELD_BODY || draft->pieces[i].field == FIELD_DEK)
+            done = name_heading(draft, piece, draft->pieces[i].sentence);
+    return done;
 }
 
 static int fall_back(struct draft *draft, struct piece *piece) {
@@ -213,7 +223,7 @@ static int fall_back(struct draft *draft, struct piece *piece) {
     if (piece->field == FIELD_HEADLINE)
         done = take_title(draft, piece);
     else if (piece->field == FIELD_HEADING)
-        done = (done = take_title(draft, piece)) ? done : name_heading(draft, piece);
+        done = head_section(draft, piece);
     else if (piece->field != FIELD_ANSWER || piece->question_stands)
         done = quote_record(draft, piece);
     if (done == 0)
@@ -221,12 +231,16 @@ static int fall_back(struct draft *draft, struct piece *piece) {
     return done < 0 ? done : 0;
 }
 
+/* The sentence before it in the paragraph, if it says what the record says right before this one. */
 static const struct facts *sentence_before(const struct draft *draft, const struct piece *piece) {
-    const struct facts *before = NULL;
+    const struct piece *before = NULL;
     for (const struct piece *other = draft->pieces; other < piece; other++)
         if (other->field == FIELD_BODY && piece->field == FIELD_BODY && other->state == PIECE_STANDS)
-            before = other->facts;
-    return before;
+            before = other;
+    uint32_t n_context = draft->brief->sentences[piece->sentence].n_context;
+    bool names_him =
+        before && before->sentence < piece->sentence && before->sentence + n_context >= piece->sentence;
+    return names_him && before->facts->n_names > 0 ? before->facts : NULL;
 }
 
 static void judge_question(struct draft *draft, struct piece *piece, const struct gate_sources *sources) {

@@ -161,6 +161,12 @@ static void keep(struct walk *walk, size_t start, size_t end) {
         (struct split_sentence){.range = {(uint32_t)start, (uint32_t)end}, .paragraph = walk->paragraph};
 }
 
+/* "obligations  Bank of New York owns": two spaces and a capital where a full stop was lost on the wire. */
+static bool is_lost_stop(const char *text, size_t start, size_t end, size_t i) {
+    return i > start && i + 2 < end && text[i] == ' ' && text[i + 1] == ' ' &&
+           isupper((unsigned char)text[i + 2]) && islower((unsigned char)text[i - 1]);
+}
+
 static void split_paragraph(struct walk *walk, size_t at, size_t end) {
     const char *text = walk->text;
     size_t start = at, quote_at = 0, behind = 0;
@@ -171,6 +177,11 @@ static void split_paragraph(struct walk *walk, size_t at, size_t end) {
             quote_at = i;
         }
         bool open = in_quote && i - quote_at < QUOTE_MAX_BYTES;
+        if (!open && is_lost_stop(text, at, end, i)) {
+            keep(walk, start, i);
+            start = i;
+            continue;
+        }
         if (!ends_at(text, start, end, i, open, &behind))
             continue;
         keep(walk, start, behind);

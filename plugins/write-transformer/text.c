@@ -348,6 +348,11 @@ char *text_clean(struct arena *arena, const char *mask, struct text_range range)
             char c = plain ? plain[k] : text[i + k];
             if (c == ' ' && (at == 0 || out[at - 1] == ' '))
                 continue;
+            bool closes = (c == ',' || c == ';' || c == ')' ||
+                           (c == '.' && i + 1 < len && text[i + 1] != '.') || (c == '.' && i + 1 == len)) &&
+                          at > 1 && out[at - 1] == ' ' && out[at - 2] != '.';
+            if (closes)
+                at--; /* a ticker stood there */
             out[at++] = c;
         }
     }
