@@ -47,6 +47,22 @@ telex_status desk_create(const struct telex_host *host, struct telex_bytes optio
     return TELEX_OK;
 }
 
+static telex_status find_model(const struct desk *desk, telex_lease lease, const struct telex_models **models,
+                               struct telex_backend_info *info) {
+    *models = desk->host->ext(desk->host, TELEX_MODELS);
+    *info = (struct telex_backend_info){.size = sizeof(*info)};
+    if (*models && (*models)->info(desk->host, desk->config.model, info) == TELEX_OK)
+        return TELEX_OK;
+    return telex_fail(desk->host, lease, TELEX_FATAL,
+                      "no model is bound to this stage; give it one in the config (model: NAME)");
+}
+
+telex_status desk_start(void *self) {
+    const struct telex_models *models;
+    struct telex_backend_info info;
+    return find_model(self, 0, &models, &info);
+}
+
 void desk_destroy(void *self) {
     struct desk *desk = self;
     if (!desk)
@@ -209,11 +225,11 @@ static void say_done(struct desk *desk, telex_lease lease, const struct story *s
 
 static telex_status write_story(struct desk *desk, telex_lease lease, struct story *story) {
     const struct telex_host *host = desk->host;
-    const struct telex_models *models = host->ext(host, TELEX_MODELS);
-    struct telex_backend_info info = {.size = sizeof(info)};
-    if (!models || models->info(host, desk->config.model, &info) != TELEX_OK)
-        return telex_fail(host, lease, TELEX_FATAL,
-                          "no model is bound to this stage; give it one in the config (model: NAME)");
+    const struct telex_models *models;
+    struct telex_backend_info info;
+    telex_status found = find_model(desk, lease, &models, &info);
+    if (found != TELEX_OK)
+        return found;
     struct draft *draft = arena_alloc(&story->arena, sizeof(*draft));
     char *id = arena_alloc(&story->arena, 33);
     if (!draft || !id || brief_read(&story->brief) < 0)

@@ -20,6 +20,8 @@ struct desk_config {
 extern const struct telex_option *const desk_options[]; /* plugin.c */
 
 telex_status desk_create(const struct telex_host *host, struct telex_bytes options, void **self);
+/* FATAL where no model is bound: said before a story is taken, so that none counts as bad for it. */
+telex_status desk_start(void *self);
 telex_status desk_process(void *self, telex_lease lease, struct telex_rec *in);
 void desk_destroy(void *self);
 

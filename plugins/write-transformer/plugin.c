@@ -13,7 +13,13 @@ const struct telex_option *const desk_options[] = {
                  .doc = "role of the model to write with; empty: the stage's only or first one"),
     TELEX_OPTION(.name = "kinds", .type = TELEX_LIST, AT(kinds), .initial = "News",
                  .doc = "kinds of dispatch, each \"Label\" or \"Label: words that speak for it\""),
-    TELEX_OPTION(.name = "beats", .type = TELEX_LIST, AT(beats), .initial = "General",
+    TELEX_OPTION(.name = "beats", .type = TELEX_LIST, AT(beats),
+                 .initial = "General,Energy: oil opec crude barrel petroleum gas quota,"
+                            "Deals: acquire merger takeover stake bid spinoff hotel offer,"
+                            "Markets: shares stock bond currency dollar yen trading index,"
+                            "Open Source AI: open-weight open-source weights models nvidia mistral,"
+                            "Technology: software chip computer data network,"
+                            "Trade: tariff export import dispute sanctions",
                  .doc = "beats, each \"Label: words that speak for it\"; one without words takes the rest"),
     TELEX_OPTION(.name = "lang", .type = TELEX_TEXT, AT(lang), .initial = "en",
                  .doc = "language of the dispatches; the desk knows English"),
@@ -54,6 +60,7 @@ static const struct telex_stage stage = {
     .options = desk_options,
     .needs = needs,
     .create = desk_create,   /* desk.c */
+    .start = desk_start,     /* desk.c */
     .process = desk_process, /* desk.c */
     .destroy = desk_destroy, /* desk.c */
 };

@@ -236,6 +236,7 @@ static void a_model_that_is_down_is_tried_again_later(void **state) {
     assert_null(dispatch_of(&fake, two_records, TELEX_RETRY));
     assert_non_null(strstr(fake.why, "the script says no"));
     fake.no_model = true;
+    assert_int_equal(fake.stage->start(fake.stage_self), TELEX_FATAL);
     assert_null(dispatch_of(&fake, two_records, TELEX_FATAL));
     assert_non_null(strstr(fake.why, "no model is bound"));
     fake_stop(&fake);
