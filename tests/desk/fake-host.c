@@ -138,7 +138,7 @@ static const void *load(const char *env, const char *class_id) {
 /* Options that the table leaves to defaults, in the form that create() gets. */
 static void put_default(struct telex_builder *b, const struct telex_option *option) {
     const char *initial = option->initial ? option->initial : "";
-    char copy[256], *rest = copy, *item;
+    char copy[2048], *rest = copy, *item;
     switch (option->type) {
     case TELEX_INT:
         telex_build_int(b, strtoll(initial, NULL, 10));
