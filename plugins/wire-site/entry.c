@@ -65,8 +65,8 @@ bool entry_is_listed(const struct entry *entry) {
 }
 
 json_t *entry_summary(const json_t *json) {
-    static const char *const long_parts[] = {"body",        "faq",         "citations",   "provenance",
-                                             "methodology", "corrections", "records_used"};
+    static const char *const long_parts[] = {"body",        "faq",         "citations",    "provenance",
+                                             "methodology", "corrections", "records_used", "support"};
     json_t *summary = json_copy((json_t *)(uintptr_t)json);
     json_t *dispatch = json_copy(json_object_get(json, "dispatch"));
     for (size_t i = 0; i < sizeof(long_parts) / sizeof(long_parts[0]); i++)

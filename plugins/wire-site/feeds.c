@@ -8,7 +8,12 @@
 
 #include <string.h>
 
-static const char withdrawn[] = "This dispatch was withdrawn.";
+/* What stands where the text was. */
+static const char *gone_text(const struct entry *entry) {
+    return strcmp(entry->act, "merge") == 0      ? "This story goes on in another dispatch."
+           : strcmp(entry->act, "withhold") == 0 ? "This dispatch is withheld while it is being checked."
+                                                 : "This dispatch was withdrawn.";
+}
 
 /* The text of an item as HTML: dek, heading, body, answers, sources, label. */
 static void put_content(struct text *html, const struct entry *entry) {
@@ -17,7 +22,7 @@ static void put_content(struct text *html, const struct entry *entry) {
     char host[128];
     size_t i;
     if (!entry_is(entry, "usable")) {
-        text_put(html, "<p>%r %h</p>", withdrawn, entry->note);
+        text_put(html, "<p>%r %h</p>", gone_text(entry), entry->note);
         return;
     }
     if (entry->corrected_ms > 0)
@@ -44,7 +49,10 @@ static void put_content(struct text *html, const struct entry *entry) {
 }
 
 static const char *title_of(const struct entry *entry) {
-    return entry_is(entry, "usable") ? entry->headline : "Withdrawn";
+    return entry_is(entry, "usable")             ? entry->headline
+           : strcmp(entry->act, "merge") == 0    ? "Merged"
+           : strcmp(entry->act, "withhold") == 0 ? "Withheld"
+                                                 : "Withdrawn";
 }
 
 /* --- RSS ----------------------------------------------------------------------------------- */
@@ -61,7 +69,7 @@ static void put_rss_item(struct text *out, const struct site *site, const struct
         "<item>\n<title>%h</title>\n<link>%h</link>\n<description>%h</description>\n<guid "
         "isPermaLink=\"false\">%h</guid>\n<pubDate>%T</pubDate>\n<dc:creator>%h</dc:creator>\n<category>%h"
         "</category>\n<content:encoded>%h</content:encoded>\n</item>\n",
-        title_of(entry), address, entry_is(entry, "usable") ? entry->dek : withdrawn, urn,
+        title_of(entry), address, entry_is(entry, "usable") ? entry->dek : gone_text(entry), urn,
         entry->first_time_ms, *site->config.publisher ? site->config.publisher : site->config.title,
         entry->beat, html.data);
     text_finish(&html);
@@ -99,7 +107,7 @@ static void put_atom_entry(struct text *out, const struct site *site, const stru
         text_put(out,
                  "<at:deleted-entry ref=\"%h\" when=\"%t\">\n<at:comment>%r "
                  "%h</at:comment>\n</at:deleted-entry>\n",
-                 urn, entry->time_ms, withdrawn, entry->note);
+                 urn, entry->time_ms, gone_text(entry), entry->note);
         return;
     }
     put_content(&html, entry);

@@ -71,7 +71,7 @@ static const char *act_of(const json_t *earlier, const json_t *dispatch) {
     const json_t *before = json_object_get(earlier, "dispatch");
     const char *asked = json_text(dispatch, "act");
     if (strcmp(status, "canceled") == 0)
-        return "kill";
+        return *json_text(dispatch, "merged_into") ? "merge" : "kill";
     if (strcmp(status, "withheld") == 0)
         return "withhold";
     if (json_number(earlier, "first_seq", 0) == 0)
@@ -233,7 +233,7 @@ static int weigh(const json_t *earlier, const json_t *dispatch, char *why, size_
                  (long long)held);
         return 0;
     }
-    if (strcmp(json_text(before, "status"), "canceled") == 0 && json_number(earlier, "first_seq", 0) > 0) {
+    if (strcmp(json_text(earlier, "act"), "kill") == 0 && json_number(earlier, "first_seq", 0) > 0) {
         snprintf(why, why_bytes,
                  "dispatch: status: this dispatch was withdrawn for good in version %lld; publish "
                  "a new one under a new id",
@@ -241,6 +241,22 @@ static int weigh(const json_t *earlier, const json_t *dispatch, char *why, size_
         return -EBADMSG;
     }
     return 1;
+}
+
+/* Drafts that the gate refused say what is not so: their rule and reason are published, their text is not. */
+static void drop_refused_texts(json_t *value) {
+    const char *key;
+    json_t *member;
+    size_t i;
+    json_array_foreach(value, i, member) {
+        drop_refused_texts(member);
+    }
+    json_array_foreach(json_object_get(value, "refused"), i, member) {
+        json_object_del(member, "text");
+    }
+    json_object_foreach(value, key, member) {
+        drop_refused_texts(member);
+    }
 }
 
 int site_accept(struct site *site, const json_t *raw, int64_t now_ms, json_t **out, char *why,
@@ -253,6 +269,7 @@ int site_accept(struct site *site, const json_t *raw, int64_t now_ms, json_t **o
         snprintf(why, why_bytes, "dispatch: is nested deeper than 32 levels");
     if (err)
         goto done;
+    drop_refused_texts(dispatch);
     const char *id = json_text(dispatch, "id");
     snprintf(key, sizeof(key), "a/%s", id);
     earlier = get(site, key);

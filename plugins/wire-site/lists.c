@@ -14,9 +14,6 @@ static void put_item(struct text *out, const struct entry *entry, const char *up
     text_put(out, "<article class=\"item\" lang=\"%h\" data-id=\"%h\">\n<p class=\"when\">", entry->lang,
              entry->id);
     page_time(out, entry->first_time_ms, true);
-    if (entry->seq != entry->first_seq)
-        text_put(out, " <span class=\"updated\">%r</span>",
-                 strcmp(entry->act, "correction") == 0 ? "Corrected" : "Updated");
     text_put(out, "</p>\n<p class=\"filed\"><a href=\"%hbeat/%h/\">%h</a></p>\n", up, entry->slug,
              entry->beat);
     text_put(out, "<%r dir=\"auto\"><a href=\"%hd/%h/\">%h</a></%r>\n", level, up, entry->dsp,
@@ -27,6 +24,9 @@ static void put_item(struct text *out, const struct entry *entry, const char *up
         text_put(out, "<p class=\"lede\" dir=\"auto\">%h</p>\n", lede);
     text_put(out, "<p class=\"meta\"><span class=\"dsp\">%h</span> ", printed);
     page_counts(out, entry);
+    if (entry->seq != entry->first_seq)
+        text_put(out, " <span class=\"updated\">%r</span>",
+                 entry->corrected_ms > 0 ? "Corrected" : "Updated");
     text_put(out, "</p>\n</article>\n");
 }
 
@@ -244,7 +244,7 @@ void list_archive(struct text *out, const struct site *site) {
 static void put_unlisted(struct text *out, const struct entry *entry) {
     char printed[64];
     address_printed(entry, printed);
-    bool merged = entry_is(entry, "usable");
+    bool merged = strcmp(entry->target_relation, "merged_into") == 0;
     text_put(out, "<article class=\"item gone\"><p class=\"when\">");
     page_time(out, entry->first_time_ms, true);
     text_put(out, "</p><h2><a href=\"../../d/%h/\">%h</a></h2><p class=\"meta\">%r</p></article>\n",
@@ -311,7 +311,7 @@ void list_corrections(struct text *out, const struct site *site) {
     for (size_t i = 0; i < site->count; i++) {
         const struct entry *entry = index_newest(site, i);
         bool gone = !entry_is(entry, "usable");
-        if (!gone && entry->corrected_ms == 0)
+        if (strcmp(entry->act, "merge") == 0 || (!gone && entry->corrected_ms == 0))
             continue;
         address_printed(entry, printed);
         text_put(out, "<article class=\"item\"><p class=\"when\">");

@@ -162,19 +162,31 @@ static json_t *evidence_spans(const struct entry *entry, const json_t *sentence)
     return spans;
 }
 
+static void add_line(json_t *sentences, const struct entry *entry, const json_t *sentence, const char *id) {
+    json_t *line = json_pack("{s:s, s:s, s:o}", "id", id, "text", sentence_text(sentence), "spans",
+                             evidence_spans(entry, sentence));
+    const json_t *checks = json_object_get(sentence, "checks");
+    if (checks)
+        json_object_set(line, "checks", (json_t *)(uintptr_t)checks);
+    json_array_append_new(sentences, line);
+}
+
 static void add_evidence(json_t *sentences, const struct entry *entry, const json_t *part, char kind,
                          size_t number) {
     char id[48];
     for (size_t i = 0; i < sentence_count(part); i++) {
-        const json_t *sentence = sentence_at(part, i);
         snprintf(id, sizeof(id), "%c%zu-%zu", kind, number + 1, i + 1);
-        json_t *line = json_pack("{s:s, s:s, s:o}", "id", id, "text", sentence_text(sentence), "spans",
-                                 evidence_spans(entry, sentence));
-        const json_t *checks = json_object_get(sentence, "checks");
-        if (checks)
-            json_object_set(line, "checks", (json_t *)(uintptr_t)checks);
-        json_array_append_new(sentences, line);
+        add_line(sentences, entry, sentence_at(part, i), id);
     }
+}
+
+/* What supports headline, dek and section heading, where the writer says so. */
+static void add_support(json_t *sentences, const struct entry *entry) {
+    static const char *const fields[] = {"headline", "dek", "section_heading"};
+    const json_t *support = json_object_get(entry->dispatch, "support");
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if (*json_text(json_object_get(support, fields[i]), "text"))
+            add_line(sentences, entry, json_object_get(support, fields[i]), fields[i]);
 }
 
 void machine_evidence(struct text *out, const struct site *site, const struct entry *entry) {
@@ -187,6 +199,7 @@ void machine_evidence(struct text *out, const struct site *site, const struct en
                                  entry->id, "version", (json_int_t)entry->version, "status", entry->status,
                                  "address", address(site, path, ""), "sentences", sentences);
     if (evidence && entry_is(entry, "usable")) {
+        add_support(sentences, entry);
         for (i = 0; i < paragraph_count(entry->dispatch); i++)
             add_evidence(sentences, entry, paragraph_at(entry->dispatch, i), 'p', i);
         json_array_foreach(json_object_get(entry->dispatch, "faq"), i, question) {

@@ -84,27 +84,31 @@ static void put_kicker(struct text *out, const struct entry *entry) {
         up, printed, up, entry->slug, entry->beat);
 }
 
+static void put_target(struct text *out, const struct entry *entry) {
+    if (!*entry->target_relation)
+        return;
+    char printed[64];
+    struct entry target = {.dsp = entry->target_dsp};
+    address_printed(&target, printed);
+    text_put(out, "<p class=\"notice\">%r ",
+             strcmp(entry->target_relation, "merged_into") == 0
+                 ? "This story was merged with another. It goes on in"
+                 : "Newer events overtook this dispatch. See");
+    if (*entry->target_dsp)
+        text_put(out, "<a href=\"../%h/\">%h</a>.</p>\n", entry->target_dsp, printed);
+    else
+        text_put(out, "another dispatch.</p>\n");
+}
+
 static void put_notice(struct text *out, const struct entry *entry) {
-    if (*entry->target_relation) {
-        bool merged = strcmp(entry->target_relation, "merged_into") == 0;
-        char printed[64];
-        struct entry target = {.dsp = entry->target_dsp};
-        address_printed(&target, printed);
-        text_put(out, "<p class=\"notice\">%r ",
-                 merged ? "This story was merged with another. It goes on in"
-                        : "Newer events overtook this dispatch. See");
-        if (*entry->target_dsp)
-            text_put(out, "<a href=\"../%h/\">%h</a>.</p>\n", entry->target_dsp, printed);
-        else
-            text_put(out, "another dispatch.</p>\n");
-    }
-    if (entry->corrected_ms > 0) {
-        text_put(out, "<p class=\"notice correction\"><strong>Correction, ");
-        page_time(out, entry->corrected_ms, true);
-        text_put(out, ".</strong> %h</p>\n",
-                 *entry->corrected_note ? entry->corrected_note
-                                        : "An earlier version of this dispatch was wrong.");
-    }
+    put_target(out, entry);
+    if (entry->corrected_ms == 0)
+        return;
+    text_put(out, "<p class=\"notice correction\"><strong>Correction, ");
+    page_time(out, entry->corrected_ms, true);
+    text_put(out, ".</strong> %h</p>\n",
+             *entry->corrected_note ? entry->corrected_note
+                                    : "An earlier version of this dispatch was wrong.");
 }
 
 static void put_facts(struct text *out, const struct entry *entry) {
@@ -179,16 +183,42 @@ static void put_sources(struct text *out, const struct entry *entry) {
 
 /* --- how it was made ----------------------------------------------------------------------- */
 
+/* A value for people: lists with commas, maps as "name value", underscores as spaces. */
+static void put_value(struct text *out, const json_t *value, int depth) {
+    const json_t *member;
+    const char *key;
+    size_t i, n = 0;
+    if (json_is_string(value)) {
+        text_put(out, "%h", json_string_value(value));
+    } else if (json_is_array(value) && depth < 4) {
+        json_array_foreach(value, i, member) {
+            text_put(out, i > 0 ? ", " : "");
+            put_value(out, member, depth + 1);
+        }
+    } else if (json_is_object(value) && depth < 4) {
+        json_object_foreach((json_t *)(uintptr_t)value, key, member) {
+            bool nested = json_is_object(member);
+            text_put(out, n++ > 0 ? ", " : "");
+            for (const char *p = key; *p; p++) {
+                char letter[2] = {*p == '_' ? ' ' : *p, 0};
+                text_put(out, "%h", letter);
+            }
+            text_put(out, nested ? " (" : " ");
+            put_value(out, member, depth + 1);
+            text_put(out, nested ? ")" : "");
+        }
+    } else {
+        text_json(out, value, true, false);
+    }
+}
+
 static void put_fact(struct text *out, const char *name, const json_t *value, bool code) {
     struct text plain = {0};
-    if (!value || json_is_null(value) || (json_is_string(value) && !*json_string_value(value)))
-        return;
-    if (json_is_string(value))
-        text_put(&plain, "%r", json_string_value(value));
-    else
-        text_json(&plain, value, false, false);
-    text_put(out, "<dt>%r</dt><dd>%r%h%r</dd>", name, code ? "<code>" : "", plain.data,
-             code ? "</code>" : "");
+    if (value && !json_is_null(value))
+        put_value(&plain, value, 0);
+    if (plain.bytes > 0)
+        text_put(out, "<dt>%r</dt><dd>%r%r%r</dd>", name, code ? "<code>" : "", plain.data,
+                 code ? "</code>" : "");
     text_finish(&plain);
 }
 
@@ -198,9 +228,9 @@ static void put_made(struct text *out, const struct entry *entry) {
         bool code;
     } facts[] = {
         {"model", "Model", false},     {"model_sha256", "Model file", true},
-        {"backend", "Backend", false}, {"sampler", "Sampler", true},
+        {"backend", "Backend", false}, {"sampler", "Sampler", false},
         {"seed", "Seed", true},        {"prompt_sha256", "Prompt", true},
-        {"plugins", "Plugins", true},  {"checks", "Checks passed before publication", true},
+        {"plugins", "Plugins", false}, {"checks", "Checks", false},
     };
     const char *method = json_text(entry->dispatch, "methodology");
     const json_t *provenance = json_object_get(entry->dispatch, "provenance");
@@ -229,7 +259,7 @@ static void put_made(struct text *out, const struct entry *entry) {
 static const char *act_label(const char *act) {
     static const char *const labels[][2] = {
         {"dispatch", "Published"}, {"update", "Updated"}, {"correction", "Corrected"},
-        {"withhold", "Withheld"},  {"kill", "Withdrawn"},
+        {"withhold", "Withheld"},  {"kill", "Withdrawn"}, {"merge", "Merged"},
     };
     for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
         if (strcmp(act, labels[i][0]) == 0)
@@ -279,14 +309,24 @@ static void put_head_extras(struct text *head, const struct site *site, const st
     }
 }
 
+static const struct {
+    const char *act, *title, *what, *word;
+} gone_texts[] = {
+    {"kill", "This dispatch was withdrawn",
+     "Its text should not be relied on. The address stays, so that whoever followed a link learns it.",
+     "Withdrawn"},
+    {"merge", "This story goes on in another dispatch",
+     "Its records turned out to report the same event as those of another dispatch.", "Merged"},
+    {"withhold", "This dispatch is withheld", "Its text is not shown while it is being checked.", "Withheld"},
+};
+
 static void put_gone(struct text *out, const struct entry *entry) {
-    bool killed = entry_is(entry, "canceled");
-    text_put(out, "<h1>%r</h1>\n<p class=\"dek\">%r</p>\n<p class=\"notice correction\"><strong>%r ",
-             killed ? "This dispatch was withdrawn" : "This dispatch is withheld",
-             killed ? "Its text should not be relied on. The address stays, so that whoever followed a link "
-                      "learns it."
-                    : "Its text is not shown while it is being checked.",
-             killed ? "Withdrawn" : "Withheld");
+    size_t i = 0;
+    while (i + 1 < sizeof(gone_texts) / sizeof(gone_texts[0]) && strcmp(entry->act, gone_texts[i].act) != 0)
+        i++;
+    text_put(out, "<h1>%r</h1>\n<p class=\"dek\">%r</p>\n", gone_texts[i].title, gone_texts[i].what);
+    put_target(out, entry);
+    text_put(out, "<p class=\"notice correction\"><strong>%r ", gone_texts[i].word);
     page_time(out, entry->time_ms, true);
     text_put(out, ".</strong> %h</p>\n</header>\n<div class=\"columns\">\n", entry->note);
 }
@@ -299,8 +339,8 @@ void page_dispatch(struct text *out, const struct site *site, const struct entry
     if (!gone)
         put_head_extras(&head, site, entry);
     char *summary = text_clip(*entry->dek ? entry->dek : entry->headline, 200);
-    struct page page = {.title = gone ? "Withdrawn dispatch" : entry->headline,
-                        .description = gone ? "This dispatch was withdrawn." : summary,
+    struct page page = {.title = gone ? "Dispatch" : entry->headline,
+                        .description = gone ? "This dispatch is no longer shown." : summary,
                         .path = path,
                         .up = up,
                         .name = "",

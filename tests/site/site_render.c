@@ -76,6 +76,7 @@ static int publish_pending(struct site *site) {
     while ((entry = site_pending(site))) {
         if (site_render(site, entry, &files, why, sizeof(why)) != 0) {
             fprintf(stderr, "%s\n", why);
+            json_decref(entry);
             return 4;
         }
         crash_at("rendered");

@@ -106,7 +106,8 @@ static void lines_on_timer(void *self, uint64_t timer) {
         lines->timer->set(lines->host, LOOK_TIMER, LOOK_MS);
 }
 
-/* There is room again: look soon. Opening a step here would ask over and over while one is being committed. */
+/* There is room again: look soon. Opening a step here would ask over and over while one is being committed.
+ */
 static void lines_on_credit(void *self) {
     struct lines *lines = self;
     if (!lines->done)

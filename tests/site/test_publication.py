@@ -81,6 +81,7 @@ def test_a_kill_keeps_the_address_and_nothing_of_the_text(tmp_path):
     run = render(tmp_path, fixture("wire.jsonl")[:3] + [bad, {**later(1, version=2, headline="Second wrong headline"), "body": bad["body"]},
                             later(2, version=3, status="canceled", ed_note="The records were of another year.", body=[], headline="Killed headline")])
     assert [e["act"] for e in run.events][3:] == ["dispatch", "update", "kill"]
+    assert "DSP·54E470" in run.page("corrections/index.html").text
     assert run.events[-1]["headline"] == "" and run.events[-1]["note"] == "The records were of another year."
     page = run.page("d/54e470/index.html")
     assert page.one("h1").text == "This dispatch was withdrawn" and "of another year" in page.text
@@ -124,10 +125,40 @@ def test_a_merged_dispatch_says_where_it_went(tmp_path):
     notice = run.page("d/54e470/index.html").one("p", "notice")
     assert "merged" in notice.text and [n.attrs["href"] for n in notice.walk() if n.tag == "a"] == ["../a1f40c/"]
     assert seed()["headline"] not in run.page("index.html").text and seed()["headline"] not in run.text("feed.rss")
+    run = render(tmp_path / "d", [other, seed(), later(1, version=2, status="canceled", merged_into=other["id"], body=[],
+                                                     headline="", ed_note="It goes on there.")])
+    assert run.events[-1]["act"] == "merge"
+    page = run.page("d/54e470/index.html")
+    assert page.one("h1").text == "This story goes on in another dispatch" and "It goes on there." in page.text
+    assert "../a1f40c/" in [n.attrs["href"] for n in page.one("header", "lead").walk() if n.tag == "a"]
+    assert seed()["headline"] not in everything(run) and "DSP·54E470" not in run.page("corrections/index.html").text
+    assert "Merged into another" in run.page("archive/2026-03-18/index.html").text
+    run = render(tmp_path / "d", [later(2, version=3)])
+    assert run.events[-1]["act"] == "update" and run.page("d/54e470/index.html").one("h1").text == seed()["headline"]
     run = render(tmp_path / "b", [other, seed(superseded_by=other["id"])])
     assert "overtook" in run.page("d/54e470/index.html").one("p", "notice").text
     run = render(tmp_path / "c", [seed(merged_into="f" * 32)])
     assert "another dispatch" in run.page("d/54e470/index.html").one("p", "notice").text
+
+
+def test_what_the_gate_refused_is_named_but_not_published(tmp_path):
+    false = "The programme is worth 90 billion dollars."
+    dispatch = seed()
+    dispatch["body"][0]["sentences"][0]["checks"] = {"passed": ["numbers"], "refused": [{"rule": "numbers", "why": "90 is in no record", "text": false}]}
+    dispatch["support"] = {"headline": {"text": dispatch["headline"], "citations": dispatch["body"][0]["sentences"][0]["citations"],
+                                        "checks": {"passed": ["names"], "refused": [{"rule": "names", "why": "x", "text": false}]}}}
+    run = render(tmp_path, [dispatch])
+    assert false not in everything(run)
+    lines = {line["id"]: line for line in run.json("d/54e470/evidence.json")["sentences"]}
+    assert lines["p1-1"]["checks"]["refused"] == [{"rule": "numbers", "why": "90 is in no record"}]
+    assert lines["headline"]["text"] == dispatch["headline"] and lines["headline"]["spans"][0]["source"] == 1
+
+
+def test_how_it_was_made_reads_as_words(tmp_path):
+    run = render(tmp_path, [seed(provenance={"model": "m", "checks": {"jobs": 12, "tainted_sentences": 0, "refused": {"numbers": 2}},
+                                             "plugins": {"write-transformer": "0.1.0"}, "seed": 7})])
+    facts = [n.text for n in run.page("d/54e470/index.html").one("dl").walk() if n.tag in ("dt", "dd")]
+    assert facts == ["Model", "m", "Seed", "7", "Plugins", "write-transformer 0.1.0", "Checks", "jobs 12, tainted sentences 0, refused (numbers 2)"]
 
 
 # --- printed ids ---------------------------------------------------------------------------------

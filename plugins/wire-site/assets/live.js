@@ -8,6 +8,8 @@
   var body = document.body, root = body.dataset.root, mode = body.dataset.live;
   var box = document.getElementById("live"), list = document.getElementById("wire-list");
   var seen = body.dataset.seq || "0", waiting = [], known = {}, paused = false, source = null, timer = 0;
+  var gone = { kill: "This dispatch was withdrawn.", merge: "This story goes on in another dispatch.",
+    withhold: "This dispatch is withheld while it is being checked." };
   if (!mode || !box || !window.EventSource) return;
 
   function make(tag, name, text) {
@@ -61,7 +63,7 @@
   function withdraw(event) {
     waiting = waiting.filter(function (other) { return other.id !== event.id; });
     held(event.id).forEach(function (node) {
-      var note = make("p", "notice correction", "This dispatch was withdrawn. " + (event.note || ""));
+      var note = make("p", "notice correction", gone[event.act] + " " + (event.note || ""));
       if (mode === "front") node.classList.add("gone");
       node.replaceChildren(note);
     });
@@ -75,7 +77,7 @@
     seen = message.lastEventId || seen;
     if (known[key]) return;
     known[key] = true;
-    if (event.act === "kill" || event.act === "withhold") return withdraw(event);
+    if (gone[event.act]) return withdraw(event);
     if (mode === "dispatch") {
       if (held(event.id).length > 0)
         say(event.act === "correction" ? "This dispatch was corrected." : "This dispatch was updated.", "Reload", reload);
@@ -97,7 +99,7 @@
   function open() {
     if (source || paused) return;
     source = new EventSource(root + "live?after=" + encodeURIComponent(seen));
-    ["dispatch", "update", "correction", "kill", "withhold"].forEach(function (kind) { source.addEventListener(kind, handle); });
+    ["dispatch", "update", "correction", "kill", "merge", "withhold"].forEach(function (kind) { source.addEventListener(kind, handle); });
     source.addEventListener("hello", function (message) { seen = message.lastEventId || seen; });
     source.addEventListener("reset", function (message) {
       seen = message.lastEventId || seen;
