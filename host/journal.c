@@ -163,8 +163,7 @@ static void crash_point(struct journal *j, const char *where) {
     kill(getpid(), SIGKILL);
 }
 
-static int expire(struct journal *j) {
-    int64_t before = j->expire_before_ms;
+static int expire(struct journal *j, int64_t before) {
     if (!before)
         return SQLITE_OK;
     int got = SQLITE_OK;
@@ -177,20 +176,20 @@ static int expire(struct journal *j) {
 
 static int commit_batch(struct journal *j, struct journal_op *first) {
     j->now_ms = wall_ms();
+    int64_t expire_before_ms = atomic_exchange(&j->expire_before_ms, 0);
     int got = step(j->stmt[S_BEGIN]);
     if (got != SQLITE_OK)
         return got;
     for (struct journal_op *op = first; got == SQLITE_OK && op; op = op->next)
         got = apply(j, op);
     if (got == SQLITE_OK)
-        got = expire(j);
+        got = expire(j, expire_before_ms);
     if (got == SQLITE_OK) {
         crash_point(j, "before-commit");
         got = step(j->stmt[S_COMMIT]);
     }
     if (got == SQLITE_OK) {
         crash_point(j, "after-commit");
-        j->expire_before_ms = 0;
     } else if (!sqlite3_get_autocommit(j->db))
         sqlite3_exec(j->db, "ROLLBACK", NULL, NULL, NULL);
     return got;
@@ -267,9 +266,7 @@ void journal_submit(struct journal *j, struct journal_op *op) {
 }
 
 void journal_expire(struct journal *j, int64_t before_ms) {
-    pthread_mutex_lock(&j->lock);
-    j->expire_before_ms = before_ms;
-    pthread_mutex_unlock(&j->lock);
+    atomic_store(&j->expire_before_ms, before_ms);
 }
 
 bool journal_in_memory(const struct journal *j) {

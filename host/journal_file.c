@@ -266,6 +266,7 @@ void journal_close(struct journal *j) {
         return;
     pthread_mutex_lock(&j->lock);
     j->closing = true;
+    atomic_store(&j->closing_now, true);
     pthread_cond_signal(&j->work);
     pthread_mutex_unlock(&j->lock);
     pthread_join(j->thread, NULL);

@@ -51,8 +51,8 @@ struct journal {
     pthread_cond_t work;
     struct journal_op *first, **last;
     bool closing;
-    volatile bool closing_now;
-    int64_t expire_before_ms;
+    atomic_bool closing_now;         /* give up waiting for a full disk */
+    _Atomic int64_t expire_before_ms; /* 0: nothing to expire */
 
     pthread_mutex_t read_lock; /* the reader connection */
     sqlite3 *reader;
