@@ -17,7 +17,7 @@
 #include "instance.h"
 #include "log.h"
 
-enum { TICK_MS = 20, EXPIRE_EVERY_MS = 60000, STOP_GRACE_MS = 3000 };
+enum { TICK_MS = 20, EXPIRE_EVERY_MS = 60000, STOP_GRACE_MS = 8000 };
 
 static uint32_t count_ports(const struct telex_stage *class, uint32_t direction) {
     uint32_t n = 0;
@@ -332,6 +332,15 @@ static void close_handles(struct engine *engine) {
         ;
 }
 
+static void end_watchdog(struct engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    engine->unwatch = true;
+    pthread_cond_broadcast(&engine->watch);
+    pthread_mutex_unlock(&engine->lock);
+    if (engine->watched)
+        pthread_join(engine->watchdog, NULL);
+}
+
 void engine_destroy(struct engine *engine) {
     if (!engine)
         return;
@@ -339,11 +348,10 @@ void engine_destroy(struct engine *engine) {
     if (engine->phase < PHASE_STOP)
         begin_stop_locked(engine);
     pthread_mutex_unlock(&engine->lock);
-    if (engine->watched)
-        pthread_join(engine->watchdog, NULL);
     for (size_t i = 0; i < engine->n_stages; i++)
         if (engine->stages[i].started)
             pthread_join(engine->stages[i].thread, NULL);
+    end_watchdog(engine);
     journal_close(engine->journal);
     close_handles(engine);
     for (size_t i = 0; i < engine->n_edges; i++)

@@ -19,11 +19,13 @@
 #include <telex/ext/io.h>
 #include <telex/ext/kv.h>
 #include <telex/ext/metrics.h>
+#include <telex/ext/models.h>
 #include <telex/ext/timer.h>
 #include <telex/stage.h>
 
 #include "config.h"
 #include "journal.h"
+#include "models.h"
 #include "record.h"
 
 struct engine;
@@ -87,6 +89,7 @@ struct step {
     char *reason; /* owned; from fail() */
     telex_status reason_status;
     bool cancelled, overdue;
+    bool told; /* the plugin and its models know that it is cancelled */
     int64_t deadline_ms;
     struct step *next_pending; /* committing steps with changes, oldest first, per stage */
     struct journal_op op;
@@ -117,7 +120,8 @@ struct instance {
     const struct telex_stage *calls; /* the plugin's table, or the runner's proxy for it */
     void *self;                      /* the plugin's */
     bool created;
-    char *why; /* owned; the last fail() that named no lease */
+    struct models *models; /* owned; what the config gives the stage, in its order */
+    char *why;             /* owned; the last fail() that named no lease */
     enum instance_state state;
     bool dead;    /* its calls are refused: it overran a deadline in-process and was left behind */
     bool starved; /* a source was told AGAIN, or has not been asked yet */
@@ -183,7 +187,7 @@ struct engine {
     bool once;   /* end when sources are exhausted and all is drained */
     bool broken; /* the journal is */
     int exit_code;
-    bool watched; /* the watchdog's thread was made */
+    bool watched, unwatch; /* the watchdog's thread was made; is to end */
     int64_t started_ms, stop_by_ms, expired_ms;
     struct stage *stages;
     size_t n_stages;
@@ -248,9 +252,11 @@ void instance_unref_locked(struct instance *instance);
 void service_fill(struct instance *instance);
 extern const struct telex_kv service_kv;
 extern const struct telex_io service_io;
+extern const struct telex_models service_models;
 const void *service_ext(const struct telex_host *host, const char *id);
 
-/* service_io.c: bring the loop's handles into line with the watches [loop]; end an instance's watches and tasks */
+/* service_io.c: bring the loop's handles into line with the watches [loop]; end an instance's watches and
+ * tasks */
 void io_look(struct engine *engine);
 void io_drop_all_locked(struct instance *instance);
 

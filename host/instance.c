@@ -6,6 +6,7 @@
 
 #include <telex-sdk/message.h>
 
+#include "isolate.h"
 #include "log.h"
 
 struct instance *instance_create_locked(struct stage *stage) {
@@ -13,7 +14,8 @@ struct instance *instance_create_locked(struct stage *stage) {
     if (!instance)
         return NULL;
     instance->stage = stage;
-    instance->calls = stage->class;
+    bool isolated = stage->config->isolation == ISOLATION_PROCESS && !stage->config->builtin;
+    instance->calls = isolated ? &isolate_stage : stage->class;
     instance->state = INSTANCE_STARTING;
     instance->starved = true;
     instance->last_task = &instance->first_task;
@@ -42,22 +44,94 @@ void instance_unref_locked(struct instance *instance) {
     free(instance);
 }
 
-telex_status instance_begin(struct instance *instance) {
+/* Open the models that the config gives to the stage, in this process. */
+static telex_status open_models(struct instance *instance) {
     struct stage *stage = instance->stage;
-    telex_status status = instance->calls->create(&instance->host, stage->config->options, &instance->self);
+    const struct config *config = stage->engine->config;
+    size_t n = stage->config->n_models;
+    struct models_spec *specs = calloc(n + 1, sizeof(*specs));
+    char why[512];
+    if (!specs)
+        return TELEX_AGAIN;
+    for (size_t i = 0; i < n; i++) {
+        const struct config_model *model = &config->models[stage->config->models[i]];
+        specs[i] = (struct models_spec){model->name, model->plugin, model->options};
+    }
+    telex_status status =
+        n ? models_open(&instance->host, specs, n, &instance->models, why, sizeof(why)) : TELEX_OK;
+    free(specs);
+    if (status != TELEX_OK)
+        log_say(TELEX_ERROR, stage->config->name, "%s", why);
+    return status;
+}
+
+static void on_runner_died(void *arg, const char *why) {
+    struct instance *instance = arg;
+    struct engine *engine = instance->stage->engine;
+    pthread_mutex_lock(&engine->lock);
+    if (instance->stage->instance == instance)
+        stage_restart_locked(instance->stage, why);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* The same in a process of its own: the proxy stands for the plugin, models are opened over there. */
+static telex_status create_isolated(struct instance *instance) {
+    struct stage *stage = instance->stage;
+    const struct config *config = stage->engine->config;
+    size_t n = stage->config->n_models;
+    struct isolate_model *models = calloc(n + 1, sizeof(*models));
+    if (!models)
+        return TELEX_AGAIN;
+    for (size_t i = 0; i < n; i++) {
+        const struct config_model *model = &config->models[stage->config->models[i]];
+        const char *role = stage->config->model_roles ? stage->config->model_roles[i] : NULL;
+        models[i] = (struct isolate_model){role ? role : "", model->name, model->plugin, model->options};
+    }
+    struct isolate_spec spec = {.name = stage->config->name,
+                                .plugin = stage->config->plugin,
+                                .options = stage->config->options,
+                                .models = models,
+                                .n_models = n,
+                                .died = on_runner_died,
+                                .died_arg = instance};
+    telex_status status = isolate_create(&spec, &instance->host, &instance->self);
+    free(models);
+    return status;
+}
+
+static telex_status create(struct instance *instance) {
+    struct stage *stage = instance->stage;
+    if (instance->calls == &isolate_stage)
+        return create_isolated(instance);
+    telex_status status = open_models(instance);
+    if (status == TELEX_OK)
+        status = instance->calls->create(&instance->host, stage->config->options, &instance->self);
+    if (status != TELEX_OK)
+        models_close(instance->models);
+    if (status != TELEX_OK)
+        instance->models = NULL;
+    return status;
+}
+
+static void say_failure(const struct instance *instance, const char *what, telex_status status) {
+    log_say(TELEX_ERROR, instance->stage->config->name, "plugin %s could not %s (status %d): %s",
+            instance->stage->class->name, what, status, instance->why ? instance->why : "it gave no reason");
+}
+
+telex_status instance_begin(struct instance *instance) {
+    telex_status status = create(instance);
     if (status != TELEX_OK) {
-        log_say(TELEX_ERROR, stage->config->name, "plugin %s could not be created (status %d): %s",
-                stage->class->name, status, instance->why ? instance->why : "it gave no reason");
+        say_failure(instance, "be created", status);
         return status;
     }
     instance->created = true;
     if (instance->calls->start)
         status = instance->calls->start(instance->self);
     if (status != TELEX_OK)
-        log_say(TELEX_ERROR, stage->config->name, "plugin %s could not start (status %d): %s",
-                stage->class->name, status, instance->why ? instance->why : "it gave no reason");
+        say_failure(instance, "start", status);
     else
-        log_say(TELEX_DEBUG, stage->config->name, "started");
+        log_say(TELEX_DEBUG, instance->stage->config->name, "started%s",
+                instance->calls == &isolate_stage ? " in a process of its own" : "");
     return status;
 }
 
@@ -68,8 +142,11 @@ void instance_end(struct instance *instance) {
         instance->calls->stop(instance->self);
     instance->calls->destroy(instance->self);
     instance->created = false;
+    models_close(instance->models);
+    instance->models = NULL;
 }
 
-void instance_kill(struct instance *instance) {
-    (void)instance;
+void instance_kill(struct instance *instance, const char *why) {
+    if (instance->calls == &isolate_stage)
+        isolate_kill(instance->self, why);
 }

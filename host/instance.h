@@ -14,7 +14,8 @@ telex_status instance_begin(struct instance *instance);
 /* stop() and destroy() as far as begin() got. Runs plugin code: call without the lock. */
 void instance_end(struct instance *instance);
 
-/* End an isolated instance's process now. */
-void instance_kill(struct instance *instance);
+/* End an isolated instance's process now; its open steps then complete with `why`. Nothing in-process. [any]
+ */
+void instance_kill(struct instance *instance, const char *why);
 
 #endif

@@ -356,7 +356,7 @@ static telex_status isolate_start(void *self) {
 /* A record for a runner that is gone or full. Its lease is the caller's to complete. */
 static telex_status put_off(struct isolate *iso, telex_lease lease, struct telex_rec *rec, const char *why) {
     iso->host->release(iso->host, rec);
-    return iso->host->fail(iso->host, lease, TELEX_RETRY, telex_text(why));
+    return iso->host->fail(iso->host, lease, TELEX_AGAIN, telex_text(why));
 }
 
 static telex_status isolate_process(void *self, telex_lease lease, struct telex_rec *in) {
@@ -365,7 +365,7 @@ static telex_status isolate_process(void *self, telex_lease lease, struct telex_
     struct step *step = calloc(1, sizeof(*step));
     if (!step || iso->host->view(iso->host, in, &view) != TELEX_OK) {
         free(step);
-        return TELEX_RETRY;
+        return TELEX_AGAIN;
     }
     iso->host->retain(iso->host, in);
     step->node.lease = lease;

@@ -8,8 +8,8 @@
  * PENDING; complete() follows.
  *
  * When the runner ends unasked (a crash, exit(), isolate_kill), each open lease is completed with a reason:
- * FATAL where its step had begun, RETRY where it had only been handed over. `died` is called once after that.
- * The instance then only answers RETRY until it is stopped and destroyed; the engine makes a new one.
+ * FATAL where its step had begun, AGAIN where it had only been handed over. `died` is called once after that.
+ * The instance then only answers AGAIN until it is stopped and destroyed; the engine makes a new one.
  *
  * The runner is never trusted: it cannot write what it was given, and what it says is copied and checked
  * before it is used. It dies with the host. */

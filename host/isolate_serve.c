@@ -94,7 +94,7 @@ static void settle_step(struct isolate *iso, const struct step *step, uint64_t b
     char why[WHY_BYTES + 64];
     bool had_begun = step->number <= begun;
     snprintf(why, sizeof(why), had_begun ? "%s" : "not begun when the runner ended (%s)", iso->why);
-    telex_status status = had_begun ? TELEX_FATAL : TELEX_RETRY;
+    telex_status status = had_begun ? TELEX_FATAL : TELEX_AGAIN;
     (void)iso->host->fail(iso->host, step->node.lease, status, telex_text(why));
     (void)iso->host->complete(iso->host, step->node.lease, status);
 }

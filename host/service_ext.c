@@ -110,13 +110,14 @@ static const struct telex_http service_http = {
     .size = sizeof(struct telex_http), .site = http_site, .base = http_base};
 
 const void *service_ext(const struct telex_host *host, const char *id) {
-    (void)host;
     if (strcmp(id, TELEX_KV) == 0)
         return &service_kv;
     if (strcmp(id, TELEX_METRICS) == 0)
         return &service_metrics;
     if (strcmp(id, TELEX_TIMER) == 0)
         return &service_timer;
+    if (strcmp(id, TELEX_MODELS) == 0)
+        return ((struct instance *)host->impl)->models ? &service_models : NULL;
     if (strcmp(id, TELEX_IO) == 0)
         return &service_io;
     if (strcmp(id, TELEX_HTTP) == 0)

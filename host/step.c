@@ -58,7 +58,7 @@ struct step *step_open_locked(struct instance *instance, struct edge *edge, stru
     step->edge = edge;
     step->entry = entry;
     step->last_change = &step->changes;
-    step->cancelled = step->overdue = false;
+    step->cancelled = step->overdue = step->told = false;
     step->deadline_ms = mono_ms() + instance->stage->config->timeout_ms;
     instance->n_open++;
     instance->refs++;

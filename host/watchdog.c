@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "instance.h"
+#include "isolate.h"
 #include "log.h"
 
 enum { LOOK_EVERY_MS = 50, GRACE_MS = 1000 };
@@ -38,48 +39,77 @@ static void leave_behind_locked(struct stage *stage, struct instance *instance) 
         log_say(TELEX_ERROR, stage->config->name, "no thread for the new instance; the stage is down");
 }
 
-static void mark_late_locked(struct engine *engine, struct step *step) {
+static void mark_late_locked(struct step *step) {
+    step->overdue = step->cancelled = true;
+    struct telex_bytes none = {NULL, 0}, said = {(const uint8_t *)"past its deadline; asked to end", 31};
+    log_text(TELEX_WARN, step->instance->stage->config->name, step->entry ? step->entry->rec->id : none,
+             said);
+}
+
+/* Let the plugin and the models know of a cancelled step. The instance cannot end meanwhile. */
+static void tell_locked(struct engine *engine, struct step *step) {
     struct instance *instance = step->instance;
     telex_lease lease = step->lease;
-    step->overdue = step->cancelled = true;
-    log_text(TELEX_WARN, instance->stage->config->name,
-             step->entry ? step->entry->rec->id : (struct telex_bytes){NULL, 0},
-             (struct telex_bytes){(const uint8_t *)"past its deadline; asked to end", 31});
-    if (!instance->calls->cancel || instance->state != INSTANCE_RUNNING)
+    step->told = true;
+    if (instance->state != INSTANCE_RUNNING)
         return;
     instance->watched = true;
     pthread_mutex_unlock(&engine->lock);
-    instance->calls->cancel(instance->self, lease);
+    if (instance->models)
+        models_cancel_lease(instance->models, lease);
+    if (instance->calls->cancel)
+        instance->calls->cancel(instance->self, lease);
     pthread_mutex_lock(&engine->lock);
     instance->watched = false;
     strand_wake_locked(instance->stage);
 }
 
-static void take_away_locked(struct step *step) {
+static struct step *find_untold_locked(struct engine *engine) {
+    for (uint32_t i = 0; i < engine->n_slots; i++) {
+        struct step *step = engine->slots[i];
+        if (step->state == STEP_OPEN && step->cancelled && !step->told)
+            return step;
+    }
+    return NULL;
+}
+
+/* End what did not end when asked. The step stays overdue until its instance is gone. */
+static void take_away_locked(struct engine *engine, struct step *step) {
     struct instance *instance = step->instance;
     struct stage *stage = instance->stage;
-    if (stage->instance != instance) /* of an earlier life: ends with it */
-        return;
-    if (instance->in_call && instance->calls == stage->class)
+    if (instance->calls == &isolate_stage && instance->state == INSTANCE_RUNNING) {
+        step->deadline_ms = mono_ms() + GRACE_MS; /* look again if the kill did not complete it */
+        instance->watched = true;
+        pthread_mutex_unlock(&engine->lock);
+        instance_kill(instance, "passed its deadline");
+        pthread_mutex_lock(&engine->lock);
+        instance->watched = false;
+        strand_wake_locked(stage);
+    } else if (instance->in_call)
         leave_behind_locked(stage, instance);
     else {
-        instance_kill(instance);
         step_abandon_all_locked(instance, step->lease, "passed its deadline");
         stage_restart_locked(stage, "a step passed its deadline");
     }
 }
 
+static void look_locked(struct engine *engine, int64_t now) {
+    struct step *step;
+    while ((step = find_late_locked(engine, now, 0, false)))
+        mark_late_locked(step);
+    while ((step = find_untold_locked(engine)))
+        tell_locked(engine, step);
+    while ((step = find_late_locked(engine, now, GRACE_MS, true)) &&
+           step->instance->stage->instance == step->instance)
+        take_away_locked(engine, step);
+}
+
 void *watchdog_thread(void *arg) {
     struct engine *engine = arg;
     pthread_mutex_lock(&engine->lock);
-    while (engine->phase != PHASE_STOP) {
+    while (!engine->unwatch) {
         int64_t now = mono_ms(), next = now + LOOK_EVERY_MS;
-        struct step *step;
-        while ((step = find_late_locked(engine, now, 0, false)))
-            mark_late_locked(engine, step);
-        while ((step = find_late_locked(engine, now, GRACE_MS, true)) &&
-               step->instance->stage->instance == step->instance)
-            take_away_locked(step);
+        look_locked(engine, now);
         struct timespec at = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
         pthread_cond_timedwait(&engine->watch, &engine->lock, &at);
     }

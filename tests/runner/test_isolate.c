@@ -180,14 +180,14 @@ static void expect_death(const char *act, const char *reason) {
         print_error("%s: reason is: %s\n", act, memory_host_reason(life.mh, leases[3]));
     assert_non_null(strstr(memory_host_reason(life.mh, leases[3]), reason));
     for (int i = 4; i < 6; i++)
-        assert_int_equal(life.mh->steps[leases[i]].status, TELEX_RETRY);
+        assert_int_equal(life.mh->steps[leases[i]].status, TELEX_AGAIN);
     assert_int_equal(life.mh->n_outputs, 3);
     assert_int_equal(await_death(&life), 1);
     assert_non_null(strstr(life.why, reason));
     assert_int_equal(isolate_pid(life.self), 0);
     assert_false(kit_process_lives(pid));
     telex_lease late = life_give(&life, "late", 0, "", 0); /* the dead instance takes no more */
-    assert_int_equal(life.mh->steps[late].status, TELEX_RETRY);
+    assert_int_equal(life.mh->steps[late].status, TELEX_AGAIN);
     life_end(&life);
     assert_int_equal(life.deaths, 1);
     life_finish(&life);
@@ -271,7 +271,7 @@ static void a_limit_on_memory_holds(void **state) {
     life.spec.limits = (struct isolate_limits){.nice = 1, .memory_bytes = 512 << 20, .files = 64};
     assert_int_equal(life_begin(&life, true), TELEX_OK);
     telex_lease lease = life_give(&life, "r", 0, "", 0), next = life_give(&life, "s", 0, "", 0);
-    assert_int_equal(memory_host_await(life.mh, lease, PATIENCE_MS), TELEX_RETRY);
+    assert_int_equal(memory_host_await(life.mh, lease, PATIENCE_MS), TELEX_AGAIN);
     assert_string_equal(memory_host_reason(life.mh, lease), "no memory for 1 GiB");
     assert_int_equal(memory_host_await(life.mh, next, PATIENCE_MS), TELEX_OK);
     life_finish(&life);
@@ -353,7 +353,7 @@ static void stop_ends_a_hanging_step_and_drops_what_was_not_begun(void **state) 
     life.calls->stop(life.self);
     /* stop has returned, so everything is settled */
     assert_int_equal(memory_host_await(life.mh, first, 0), TELEX_FATAL);
-    assert_int_equal(memory_host_await(life.mh, second, 0), TELEX_RETRY);
+    assert_int_equal(memory_host_await(life.mh, second, 0), TELEX_AGAIN);
     life.calls->destroy(life.self);
     life.self = NULL;
     assert_int_equal(life.deaths, 0);
