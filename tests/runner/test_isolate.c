@@ -271,7 +271,7 @@ static void a_limit_on_memory_holds(void **state) {
     life.spec.limits = (struct isolate_limits){.nice = 1, .memory_bytes = 512 << 20, .files = 64};
     assert_int_equal(life_begin(&life, true), TELEX_OK);
     telex_lease lease = life_give(&life, "r", 0, "", 0), next = life_give(&life, "s", 0, "", 0);
-    assert_int_equal(memory_host_await(life.mh, lease, PATIENCE_MS), TELEX_AGAIN);
+    assert_int_equal(memory_host_await(life.mh, lease, PATIENCE_MS), TELEX_RETRY);
     assert_string_equal(memory_host_reason(life.mh, lease), "no memory for 1 GiB");
     assert_int_equal(memory_host_await(life.mh, next, PATIENCE_MS), TELEX_OK);
     life_finish(&life);
