@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backend.c - the class telex.model/1.
+ *
+ * Here the contract's words meet the plain C of model.h and context.h; no arithmetic happens in this file. A
+ * row's answer is written into the caller's memory while the logits are borrowed. */
+#include "backend.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <telex-sdk/option.h>
+#include <telex-sdk/plugin.h>
+
+#include "answer.h"
+#include "context.h"
+#include "cpu.h"
+#include "model.h"
+#include "pool.h"
+
+enum { PROBE_SCORE = 10, MAX_THREADS = 256 };
+
+struct backend {
+    const struct telex_host *host; /* borrowed */
+    struct backend_config config;
+    void *config_memory;
+    const struct kernels *kernels;
+    struct pool *pool;
+    struct model *model; /* shared with every other backend of this file in the process */
+    char device[48];
+};
+
+struct backend_context {
+    struct backend *backend; /* borrowed */
+    struct context *ctx;
+    struct context_row rows[CONTEXT_MAX_BATCH];
+};
+
+const struct telex_option *const backend_options[] = {
+    TELEX_OPTION(.name = "path", .type = TELEX_PATH, .flags = TELEX_OPTION_REQUIRED,
+                 .offset = offsetof(struct backend_config, path), .doc = "weights, a GGUF file"),
+    TELEX_OPTION(.name = "threads", .type = TELEX_INT, .offset = offsetof(struct backend_config, threads),
+                 .initial = "0", .min = 0, .max = MAX_THREADS,
+                 .doc = "threads that decode, the caller's included; 0: one for each processor online"),
+    TELEX_OPTION(.name = "cpu", .type = TELEX_CHOICE, .offset = offsetof(struct backend_config, cpu),
+                 .initial = "auto",
+                 .choices = (const char *const[]){"auto", "avx512", "avx2", "scalar", NULL},
+                 .doc = "kernels to use; all give the same bits. TELEX_CPU in the environment goes first"),
+    NULL,
+};
+
+int32_t backend_probe(void) {
+    return PROBE_SCORE;
+}
+
+static uint32_t threads_wanted(const struct backend_config *config) {
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (config->threads > 0)
+        return (uint32_t)config->threads;
+    return online < 1 ? 1 : online > MAX_THREADS ? MAX_THREADS : (uint32_t)online;
+}
+
+static int open_parts(struct backend *b, struct model_fail *fail) {
+    const char *wish = getenv("TELEX_CPU");
+    const uint32_t n_threads = threads_wanted(&b->config);
+    int err = cpu_choose(wish && *wish ? wish : b->config.cpu, &b->kernels, fail);
+
+    if (!err)
+        err = model_open(b->config.path, n_threads, &b->model, fail);
+    if (!err)
+        err = pool_create(n_threads, &b->pool, fail);
+    if (!err)
+        snprintf(b->device, sizeof(b->device), "cpu %s, %u threads", b->kernels->name, n_threads);
+    return err;
+}
+
+telex_status backend_open(const struct telex_host *host, struct telex_bytes options, void **self) {
+    struct backend *b = calloc(1, sizeof(*b));
+    struct model_fail fail = {"out of memory"};
+    int err = -ENOMEM;
+
+    if (b)
+        err = telex_options_read(backend_options, options, &b->config, &b->config_memory);
+    if (b && err == -EBADMSG)
+        model_fail(&fail, err, "the options are not what the table describes");
+    if (!err) {
+        b->host = host;
+        err = open_parts(b, &fail);
+    }
+    if (err) {
+        backend_close(b);
+        return telex_fail(host, 0, TELEX_FATAL, "model-cpu: %s", fail.text);
+    }
+    *self = b;
+    return TELEX_OK;
+}
+
+void backend_close(void *self) {
+    struct backend *b = self;
+
+    if (!b)
+        return;
+    pool_destroy(b->pool);
+    model_close(b->model);
+    free(b->config_memory);
+    free(b);
+}
+
+/* Which chat template the weights were trained with, told by its control tokens. */
+static const struct {
+    const char *name, *turn, *end;
+} chats[] = {
+    {"chatml", "<|im_start|>", "<|im_end|>"},
+    {"llama3", "<|start_header_id|>", "<|eot_id|>"},
+    {"gemma", "<start_of_turn>", "<end_of_turn>"},
+};
+
+telex_status backend_info(void *self, struct telex_model_info *out) {
+    const struct backend *b = self;
+    const struct model *m = b->model;
+    struct telex_model_info info = {
+        .flags = TELEX_MODEL_BATCH_INVARIANT,
+        .n_vocab = m->n_vocab,
+        .n_embd = m->arch.n_embd,
+        .context_tokens = m->arch.n_context,
+        .max_batch = CONTEXT_MAX_BATCH,
+        .bos = tokenizer_bos(m->tokenizer),
+        .eos = tokenizer_eos(m->tokenizer),
+        .eot = -1,
+        .add_bos = tokenizer_adds_bos(m->tokenizer),
+        .weight_bytes = m->weight_bytes,
+        .kv_bytes_per_token = kv_bytes_per_token(&m->arch),
+        .arch = m->arch.name,
+        .quant = m->quant,
+        .device = b->device,
+        .model = m->title,
+        .weights_sha256 = m->sha256,
+        .chat = "",
+    };
+    const uint32_t size = out->size < sizeof(info) ? out->size : sizeof(info);
+
+    for (size_t i = 0; i < sizeof(chats) / sizeof(chats[0]) && info.eot < 0; i++)
+        if (tokenizer_find_control(m->tokenizer, chats[i].turn) >= 0 &&
+            strstr(m->chat_template, chats[i].turn)) {
+            info.chat = chats[i].name;
+            info.eot = tokenizer_find_control(m->tokenizer, chats[i].end);
+        }
+    info.size = size;
+    memcpy(out, &info, size);
+    return TELEX_OK;
+}
+
+int64_t backend_tokenize(void *self, struct telex_bytes text, uint32_t flags, int32_t *ids,
+                         uint64_t capacity) {
+    const struct backend *b = self;
+    struct token_list list = {0};
+    int64_t n;
+
+    if (tokenizer_encode(b->model->tokenizer, (const char *)text.data, text.size,
+                         flags & TELEX_TOKENIZE_CONTROL ? TOKENIZER_CONTROL : 0, &list) != 0)
+        return TELEX_LIMIT;
+    n = (int64_t)list.n;
+    if (list.n > 0)
+        memcpy(ids, list.ids, (list.n < capacity ? list.n : capacity) * sizeof(*ids));
+    free(list.ids);
+    return n;
+}
+
+int64_t backend_detokenize(void *self, const int32_t *ids, uint64_t n, uint8_t *out, uint64_t capacity) {
+    const struct tokenizer *tok = ((const struct backend *)self)->model->tokenizer;
+    uint64_t used = 0;
+
+    for (uint64_t i = 0; i < n; i++) {
+        const char *bytes;
+        const size_t length = tokenizer_piece(tok, ids[i], &bytes);
+
+        if (tokenizer_is_control(tok, ids[i]))
+            continue;
+        if (used < capacity)
+            memcpy(out + used, bytes, length < capacity - used ? length : capacity - used);
+        used += length;
+    }
+    return (int64_t)used;
+}
+
+/* ---- contexts ---- */
+
+telex_status backend_context_open(void *self, uint32_t n_seq, uint32_t n_tokens, void **context) {
+    struct backend *b = self;
+    struct backend_context *c = calloc(1, sizeof(*c));
+    struct model_fail fail = {"out of memory"};
+
+    if (!c || context_open(b->model, b->pool, b->kernels, n_seq, n_tokens, &c->ctx, &fail) != 0) {
+        free(c);
+        return telex_fail(b->host, 0, TELEX_LIMIT, "model-cpu: %s", fail.text);
+    }
+    c->backend = b;
+    *context = c;
+    return TELEX_OK;
+}
+
+void backend_context_close(void *context) {
+    struct backend_context *c = context;
+
+    if (!c)
+        return;
+    context_close(c->ctx);
+    free(c);
+}
+
+void backend_cancel(void *context) {
+    context_cancel(((struct backend_context *)context)->ctx);
+}
+
+static telex_status status_of(int err) {
+    switch (err) {
+    case 0:
+        return TELEX_OK;
+    case -ENOSPC:
+    case -ENOMEM:
+        return TELEX_AGAIN;
+    case -ECANCELED:
+        return TELEX_CANCELLED;
+    default:
+        return TELEX_INVALID;
+    }
+}
+
+/* What the head has to compute for a row; -EINVAL when the row asks for something impossible. */
+static int translate(const struct telex_row *row, uint32_t n_vocab, struct context_row *to) {
+    *to = (struct context_row){0};
+    if (!row || row->kind == TELEX_ROW_NONE)
+        return 0;
+    if (row->kind == TELEX_ROW_SUBSET) {
+        *to = (struct context_row){ASK_SOME, row->n, row->ids};
+        return row->ids && row->logits ? 0 : -EINVAL;
+    }
+    to->ask = ASK_ALL;
+    if (row->kind == TELEX_ROW_LOGITS)
+        return row->logits ? 0 : -EINVAL;
+    if (row->kind == TELEX_ROW_TOPK)
+        return row->ids && row->logits && row->n <= n_vocab ? 0 : -EINVAL;
+    return row->kind == TELEX_ROW_SAMPLE && row->ids ? 0 : -EINVAL;
+}
+
+struct answering {
+    const struct telex_batch *batch;
+    uint32_t n_vocab;
+};
+
+static void answer(void *arg, uint32_t row, const float *logits) {
+    const struct answering *a = arg;
+
+    answer_row(a->batch->rows[row], logits, a->n_vocab);
+}
+
+telex_status backend_decode(void *context, const struct telex_batch *batch) {
+    struct backend_context *c = context;
+    const uint32_t n_vocab = c->backend->model->n_vocab;
+    struct answering answering = {batch, n_vocab};
+    const struct context_batch rows = {batch->n, batch->token, batch->pos, batch->seq, c->rows};
+
+    if (batch->n > CONTEXT_MAX_BATCH)
+        return TELEX_INVALID;
+    for (uint32_t i = 0; i < batch->n; i++)
+        if (translate(batch->rows ? batch->rows[i] : NULL, n_vocab, &c->rows[i]) != 0)
+            return TELEX_INVALID;
+    return status_of(context_decode(c->ctx, &rows, answer, &answering));
+}
+
+telex_status backend_seq_copy(void *context, uint32_t dst, uint32_t src, int32_t from, int32_t to) {
+    struct backend_context *c = context;
+
+    return from < 0 ? TELEX_INVALID : status_of(context_copy(c->ctx, dst, src, (uint32_t)from, to));
+}
+
+telex_status backend_seq_trim(void *context, uint32_t seq, int32_t from) {
+    struct backend_context *c = context;
+
+    return from < 0 ? TELEX_INVALID : status_of(context_trim(c->ctx, seq, (uint32_t)from));
+}
+
+telex_status backend_embed(void *context, const int32_t *ids, uint32_t n, float *out) {
+    (void)context;
+    (void)ids;
+    (void)n;
+    (void)out;
+    return TELEX_UNSUPPORTED;
+}

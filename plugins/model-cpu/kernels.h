@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels.h - the arithmetic of a forward pass, one table for each kind of machine.
+ *
+ * All paths give the same bits; TELEX_CPU=scalar|avx2|avx512 picks one by hand. No function here allocates,
+ * blocks or fails. Matrices are written (rows, columns). */
+#ifndef TELEX_KERNELS_H
+#define TELEX_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "matrix.h"
+
+/* Rows of activations as a matrix product reads them: f32, and int8 with one scale for every 32 values.
+ *
+ * The int8 rows lie in tiles of up to ACTS_TILE rows. For every slice a tile holds
+ *   int8 q[width][32]   float d[width]   float s[width]   int32 neg[width][2]
+ * where x = d * q, s = d * sum(q), and neg is minus the sum of q over each half. */
+enum { ACTS_TILE = 8, ACTS_SLICE_BYTES = 32 + 4 + 4 + 8 };
+
+struct acts {
+    uint32_t n_rows, n_cols;
+    float *f32;     /* (n_rows, n_cols) */
+    uint8_t *tiles; /* acts_bytes(n_rows, n_cols) */
+};
+
+/* Rows in tile t, padding included: 8, or for the last rows 1, 2 or 4 where they suffice. */
+static inline uint32_t acts_width(uint32_t n_rows, uint32_t tile) {
+    const uint32_t left = n_rows - tile * ACTS_TILE;
+
+    return left > 4 ? 8 : left > 2 ? 4 : left;
+}
+static inline size_t acts_bytes(uint32_t n_rows, uint32_t n_cols) {
+    return (size_t)(n_rows + ACTS_TILE - 1) / ACTS_TILE * ACTS_TILE * ACTS_SLICE_BYTES *
+           (n_cols / QUANT_SLICE);
+}
+
+/* Where a product goes: y[row of acts][row of the matrix], stride floats apart. */
+struct product {
+    float *y;
+    size_t stride;
+    const float *bias; /* added if not NULL */
+    bool add;          /* y += product instead of y = product */
+};
+
+/* One row's attention for the query heads of one kv head. */
+struct attend {
+    const float *q; /* (n_heads, head_dim) */
+    float *out;     /* (n_heads, head_dim) */
+    float *scores;  /* working memory: n_heads * score_stride floats */
+    size_t score_stride;
+    uint32_t n_heads, head_dim;
+    uint32_t n; /* positions to look at, >= 1 */
+    float scale;
+    const uint16_t *const *k; /* per page: (4, head_dim, 16) f16 */
+    const uint16_t *const *v; /* per page: (head_dim / 16, 64, 16) f16 */
+};
+
+enum { KV_PAGE = 64 /* positions */, KV_TILE = 16 };
+
+struct kernels {
+    const char *name;
+
+    /* y = x / rms(x) * w. (n), n a multiple of 16 */
+    void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);
+    /* Quantise one row of acts->f32 into its tile; the last row also clears the tile's padding. */
+    void (*quantise)(struct acts *acts, uint32_t row);
+    /* Rows of groups [first, first + n) of the matrix, times every row of acts. */
+    void (*matmul)(const struct matrix *m, uint32_t first, uint32_t n, const struct acts *acts,
+                   const struct product *to);
+    /* gate = silu(gate) * up. (n), n a multiple of 16 */
+    void (*swiglu)(float *gate, const float *up, size_t n);
+    void (*attend)(const struct attend *job);
+    /* Write one position's key and value of one kv head to its page. (head_dim) */
+    void (*kv_put)(uint16_t *k_page, uint16_t *v_page, uint32_t at, const float *k, const float *v,
+                   uint32_t head_dim);
+};
+
+extern const struct kernels kernels_scalar;
+extern const struct kernels kernels_avx2;
+extern const struct kernels kernels_avx512;
+
+#endif

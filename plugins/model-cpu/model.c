@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.c - find, check and pack the weights of a file, and share them within the process. */
+#include "model.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <sodium.h>
+
+#include "pool.h"
+
+enum { HUGE_PAGE = 2 << 20, PACK_CHUNK = 8 };
+
+/* What makes two paths the same weights. */
+struct identity {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec changed;
+};
+
+struct model_entry {
+    struct identity identity;
+    struct model *model;
+    unsigned users;
+    struct model_entry *next;
+};
+
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct model_entry *open_models;
+
+/* ---- finding tensors ---- */
+
+struct loader {
+    const struct gguf *file;
+    struct model *model;
+    struct model_fail *fail;
+    struct job {
+        struct matrix *matrix;
+        const uint8_t *rows;
+    } * jobs; /* matrices still to be packed */
+    size_t n_jobs;
+    atomic_uint *shares; /* one counter a job */
+    struct pool *pool;
+};
+
+__attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(struct loader *l, char name[80],
+                                                                            const char *format, ...) {
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(name, 80, format, args);
+    va_end(args);
+    return gguf_tensor(l->file, name);
+}
+
+static int check_shape(struct loader *l, const char *name, const struct gguf_tensor *t, uint64_t n_cols,
+                       uint64_t n_rows) {
+    if (!t)
+        return model_fail(l->fail, -EINVAL,
+                          "%s: the tensor %s is missing; download the model again or convert it again",
+                          l->file->path, name);
+    if (t->dims[0] != n_cols || t->dims[1] != n_rows || t->dims[2] != 1 || t->dims[3] != 1)
+        return model_fail(l->fail, -EINVAL,
+                          "%s: the tensor %s is %" PRIu64 " x %" PRIu64
+                          ", but the file's numbers make it %" PRIu64 " x %" PRIu64
+                          "; convert the model again",
+                          l->file->path, name, t->dims[0], t->dims[1], n_cols, n_rows);
+    return 0;
+}
+
+/* A vector of floats, dequantised; absent ones stay NULL if optional. */
+static int load_vector(struct loader *l, const char *name, uint64_t n, bool optional, float **out) {
+    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+    int err;
+
+    if (!t && optional)
+        return 0;
+    err = check_shape(l, name, t, n, 1);
+    if (err)
+        return err;
+    *out = malloc(n * sizeof(float));
+    if (!*out)
+        return model_fail(l->fail, -ENOMEM, "%s: out of memory for %s", l->file->path, name);
+    quant_dequantise(t->type, t->data, *out, n);
+    return 0;
+}
+
+static uint8_t *map_bytes(size_t n) {
+    uint8_t *map = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (map == MAP_FAILED)
+        return NULL;
+    if (n >= HUGE_PAGE)
+        madvise(map, n, MADV_HUGEPAGE); /* a hint: fewer TLB misses */
+    return map;
+}
+
+static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint32_t n_cols,
+                       struct matrix *out) {
+    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+    int err = check_shape(l, name, t, n_cols, n_rows);
+
+    if (err)
+        return err;
+    matrix_shape(out, t->type, n_rows, n_cols);
+    out->data = map_bytes(matrix_bytes(out));
+    if (!out->data)
+        return model_fail(l->fail, -ENOMEM, "%s: out of memory for %s (%zu bytes); use a smaller model",
+                          l->file->path, name, matrix_bytes(out));
+    l->model->weight_bytes += matrix_bytes(out);
+    l->jobs[l->n_jobs++] = (struct job){out, t->data};
+    return 0;
+}
+
+static int load_biases(struct loader *l, uint32_t i, struct layer *layer, uint32_t q, uint32_t kv) {
+    const bool optional = !l->model->arch.qkv_bias;
+    char name[80];
+    int err;
+
+    find(l, name, "blk.%u.attn_q.bias", i);
+    err = load_vector(l, name, q, optional, &layer->q_bias);
+    if (err)
+        return err;
+    find(l, name, "blk.%u.attn_k.bias", i);
+    err = load_vector(l, name, kv, optional, &layer->k_bias);
+    if (err)
+        return err;
+    find(l, name, "blk.%u.attn_v.bias", i);
+    return load_vector(l, name, kv, optional, &layer->v_bias);
+}
+
+static int load_layer(struct loader *l, uint32_t i, struct layer *layer) {
+    const struct arch *a = &l->model->arch;
+    const uint32_t q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
+    const struct {
+        const char *name;
+        struct matrix *matrix;
+        uint32_t n_rows, n_cols;
+    } parts[] = {
+        {"attn_q", &layer->q, q, a->n_embd},
+        {"attn_k", &layer->k, kv, a->n_embd},
+        {"attn_v", &layer->v, kv, a->n_embd},
+        {"attn_output", &layer->out, a->n_embd, q},
+        {"ffn_gate", &layer->gate, a->n_ff, a->n_embd},
+        {"ffn_up", &layer->up, a->n_ff, a->n_embd},
+        {"ffn_down", &layer->down, a->n_embd, a->n_ff},
+    };
+    char name[80];
+    int err = 0;
+
+    for (size_t j = 0; j < sizeof(parts) / sizeof(parts[0]) && !err; j++) {
+        find(l, name, "blk.%u.%s.weight", i, parts[j].name);
+        err = load_matrix(l, name, parts[j].n_rows, parts[j].n_cols, parts[j].matrix);
+    }
+    find(l, name, "blk.%u.attn_norm.weight", i);
+    if (!err)
+        err = load_vector(l, name, a->n_embd, false, &layer->attn_norm);
+    find(l, name, "blk.%u.ffn_norm.weight", i);
+    if (!err)
+        err = load_vector(l, name, a->n_embd, false, &layer->ffn_norm);
+    return err ? err : load_biases(l, i, layer, q, kv);
+}
+
+static int load_ends(struct loader *l) {
+    struct model *m = l->model;
+    const struct gguf_tensor *table = gguf_tensor(l->file, "token_embd.weight");
+    int err;
+
+    if (!table || table->dims[1] > INT32_MAX)
+        return model_fail(l->fail, -EINVAL,
+                          "%s: the tensor token_embd.weight is missing; download the model again",
+                          l->file->path);
+    m->n_vocab = (uint32_t)table->dims[1];
+    if (m->n_vocab < tokenizer_n_tokens(m->tokenizer))
+        return model_fail(l->fail, -EINVAL, "%s: %u tokens but only %u embeddings; convert the model again",
+                          l->file->path, tokenizer_n_tokens(m->tokenizer), m->n_vocab);
+    err = load_matrix(l, "token_embd.weight", m->n_vocab, m->arch.n_embd, &m->table);
+    if (!err)
+        err = load_vector(l, "output_norm.weight", m->arch.n_embd, false, &m->last_norm);
+    if (!err)
+        err = load_vector(l, "rope_freqs.weight", m->arch.rope_dim / 2, true, &m->rope_factors);
+    if (err)
+        return err;
+    m->head = m->table;
+    if (!gguf_tensor(l->file, "output.weight"))
+        return 0;
+    m->head.data = NULL;
+    return load_matrix(l, "output.weight", m->n_vocab, m->arch.n_embd, &m->head);
+}
+
+/* ---- packing ---- */
+
+static void pack_share(void *arg, uint32_t thread) {
+    struct loader *l = arg;
+    uint32_t first, n;
+
+    (void)thread;
+    for (size_t j = 0; j < l->n_jobs; j++)
+        while ((n = pool_share(&l->shares[j], l->jobs[j].matrix->n_groups, PACK_CHUNK, &first)) > 0)
+            for (uint32_t g = first; g < first + n; g++)
+                matrix_pack_group(l->jobs[j].matrix, l->jobs[j].rows, g);
+}
+
+static int pack_all(struct loader *l, uint32_t n_threads) {
+    int err;
+
+    l->shares = calloc(l->n_jobs, sizeof(*l->shares));
+    if (!l->shares)
+        return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
+    err = pool_create(n_threads, &l->pool, l->fail);
+    if (!err)
+        pool_run(l->pool, pack_share, l);
+    pool_destroy(l->pool);
+    free(l->shares);
+    return err;
+}
+
+/* ---- the file's hash, beside the packing ---- */
+
+static void *hash_file(void *arg) {
+    const struct loader *l = arg;
+    unsigned char sum[crypto_hash_sha256_BYTES];
+
+    crypto_hash_sha256(sum, l->file->map, l->file->n_bytes);
+    sodium_bin2hex(l->model->sha256, sizeof(l->model->sha256), sum, sizeof(sum));
+    return NULL;
+}
+
+/* ---- a model's life ---- */
+
+static void free_matrix(struct matrix *m) {
+    if (m->data)
+        munmap(m->data, matrix_bytes(m));
+}
+
+static void free_model(struct model *m) {
+    if (m->head.data != m->table.data)
+        free_matrix(&m->head);
+    free_matrix(&m->table);
+    for (uint32_t i = 0; m->layers && i < m->arch.n_layers; i++) {
+        struct layer *layer = &m->layers[i];
+        struct matrix *all[] = {&layer->q,    &layer->k,  &layer->v,   &layer->out,
+                                &layer->gate, &layer->up, &layer->down};
+
+        for (size_t j = 0; j < sizeof(all) / sizeof(all[0]); j++)
+            free_matrix(all[j]);
+        free(layer->attn_norm);
+        free(layer->ffn_norm);
+        free(layer->q_bias);
+        free(layer->k_bias);
+        free(layer->v_bias);
+    }
+    tokenizer_free(m->tokenizer);
+    free(m->layers);
+    free(m->steps);
+    free(m->last_norm);
+    free(m->rope_factors);
+    free(m->title);
+    free(m->chat_template);
+    free(m);
+}
+
+static char *copy_text(const struct gguf *file, const char *key, const char *fallback) {
+    struct gguf_text text;
+
+    if (gguf_text_required(file, key, &text, NULL) != 0)
+        return strdup(fallback);
+    return strndup(text.p, text.n);
+}
+
+static int load_parts(struct loader *l, uint32_t n_threads) {
+    struct model *m = l->model;
+    const char *slash = strrchr(l->file->path, '/');
+    pthread_t hashing;
+    int err = arch_read(l->file, &m->arch, l->fail);
+
+    if (!err)
+        err = tokenizer_load(l->file, &m->tokenizer, l->fail);
+    if (err)
+        return err;
+    m->layers = calloc(m->arch.n_layers, sizeof(*m->layers));
+    m->steps = arch_plan(&m->arch, &m->n_steps);
+    l->jobs = calloc((size_t)m->arch.n_layers * 7 + 2, sizeof(*l->jobs));
+    m->title = copy_text(l->file, "general.name", slash ? slash + 1 : l->file->path);
+    m->chat_template = copy_text(l->file, "tokenizer.chat_template", "");
+    if (!m->layers || !m->steps || !l->jobs || !m->title || !m->chat_template)
+        return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
+    err = load_ends(l);
+    for (uint32_t i = 0; i < m->arch.n_layers && !err; i++)
+        err = load_layer(l, i, &m->layers[i]);
+    if (err)
+        return err;
+    snprintf(m->quant, sizeof(m->quant), "%s", quant_name(m->layers[0].gate.type));
+    if (pthread_create(&hashing, NULL, hash_file, l) != 0)
+        return model_fail(l->fail, -EAGAIN, "%s: cannot start a thread", l->file->path);
+    err = pack_all(l, n_threads);
+    pthread_join(hashing, NULL);
+    return err;
+}
+
+static int load(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail) {
+    struct gguf file;
+    struct loader loader = {.file = &file, .fail = fail};
+    int err = gguf_open(&file, path, fail);
+
+    if (err)
+        return err;
+    loader.model = calloc(1, sizeof(*loader.model));
+    err =
+        loader.model ? load_parts(&loader, n_threads) : model_fail(fail, -ENOMEM, "%s: out of memory", path);
+    free(loader.jobs);
+    gguf_close(&file);
+    if (err && loader.model)
+        free_model(loader.model);
+    if (!err)
+        *out = loader.model;
+    return err;
+}
+
+static int same_file(const struct identity *a, const struct identity *b) {
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+static struct model_entry *find_entry(const struct identity *identity) {
+    struct model_entry *entry = open_models;
+
+    while (entry && !same_file(&entry->identity, identity))
+        entry = entry->next;
+    return entry;
+}
+
+static int open_locked(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail) {
+    struct model_entry *entry;
+    struct identity identity;
+    struct stat st;
+    int err;
+
+    if (stat(path, &st) != 0)
+        return model_fail(
+            fail, -errno,
+            "%s: cannot open the model: %s; check the path, or fetch it with `telex model pull`", path,
+            strerror(errno));
+    identity = (struct identity){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+    entry = find_entry(&identity);
+    if (!entry) {
+        entry = calloc(1, sizeof(*entry));
+        err = entry ? load(path, n_threads, &entry->model, fail)
+                    : model_fail(fail, -ENOMEM, "%s: out of memory", path);
+        if (err) {
+            free(entry);
+            return err;
+        }
+        entry->identity = identity;
+        entry->model->entry = entry;
+        entry->next = open_models;
+        open_models = entry;
+    }
+    entry->users++;
+    *out = entry->model;
+    return 0;
+}
+
+int model_open(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail) {
+    int err;
+
+    pthread_mutex_lock(&open_lock);
+    err = open_locked(path, n_threads, out, fail);
+    pthread_mutex_unlock(&open_lock);
+    return err;
+}
+
+void model_close(struct model *model) {
+    struct model_entry **at = &open_models;
+    struct model_entry *entry;
+
+    if (!model)
+        return;
+    pthread_mutex_lock(&open_lock);
+    entry = model->entry;
+    if (--entry->users == 0) {
+        while (*at != entry)
+            at = &(*at)->next;
+        *at = entry->next;
+        free_model(model);
+        free(entry);
+    }
+    pthread_mutex_unlock(&open_lock);
+}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare the CPU backend with llama.cpp and with a float32 reference on whole models.
+
+    check_models.py [--greedy-only] [MODEL.gguf ...]
+
+For ten prompts: 64 greedy tokens equal llama.cpp's, except where our two best logits lie within 0.15 (the walk then goes
+on from llama.cpp's token), and the logits' normalised squared error against NumPy is not above llama.cpp's own.
+Exit 1 if either fails. llama.cpp is the one that llama-cpp-python built."""
+import argparse
+import os
+import struct
+import sys
+
+import modelkit
+import numpy as np
+from reference import Reference, nmse
+
+N_NEW, MARGIN = 64, 0.15
+PROMPTS = [
+    "Oil prices rose on Monday after", "The central bank said it would",
+    "<|im_start|>user\nSummarise: OPEC ministers ruled out an emergency meeting.<|im_end|>\n<|im_start|>assistant\n",
+    "def fibonacci(n):\n    ", "1, 2, 3, 5, 8, 13,", "Kuwait's oil minister told reporters that no talks",
+    "<|im_start|>user\nWrite a headline about a hotel sold for $12.5 million.<|im_end|>\n<|im_start|>assistant\n",
+    "Shareholders of the company approved the merger, which", "In Paris, l'été dernier, the 3 banks",
+    "The quick brown fox jumps over the lazy dog. The quick brown fox",
+]
+
+
+class Peer:
+    """llama.cpp, one thread context, all logits."""
+
+    def __init__(self, path):
+        from llama_cpp import Llama
+        self.llm = Llama(str(path), n_ctx=512, n_batch=512, n_threads=2, n_threads_batch=2, logits_all=True, verbose=False)
+
+    def ids(self, text):
+        return self.llm.tokenize(text.encode(), add_bos=False, special=True)
+
+    def logits(self, ids):
+        self.llm.reset()
+        self.llm.eval(ids)
+        return np.array(self.llm.scores[:len(ids)], dtype=np.float32)
+
+    def greedy(self, ids, n):
+        self.llm.reset()
+        self.llm.eval(ids)
+        out = []
+        for _ in range(n):
+            out.append(int(np.argmax(self.llm.scores[self.llm.n_tokens - 1])))
+            self.llm.eval([out[-1]])
+        return out
+
+
+def ours(path, prompts, froms, chunk, threads=2, env=None):
+    """Our logits for positions >= from of each prompt."""
+    request = b"".join(struct.pack("<II", len(p), f) + struct.pack(f"<{len(p)}i", *p) for p, f in zip(prompts, froms))
+    raw = np.frombuffer(modelkit.run_tool("logits", path, threads, chunk, stdin=request, env=env), dtype=np.float32)
+    rows = sum(len(p) - f for p, f in zip(prompts, froms))
+    raw, out, at = raw.reshape(rows, -1), [], 0
+    for p, f in zip(prompts, froms):
+        out.append(raw[at:at + len(p) - f])
+        at += len(p) - f
+    return out
+
+
+def compare_greedy(path, peer, prompts):
+    """(tokens that differ beyond the margin, tokens that differ within it)"""
+    hard = soft = 0
+    for ids in prompts:
+        theirs = peer.greedy(ids, N_NEW)
+        walk = ids + theirs
+        (rows,) = ours(path, [walk[:-1]], [len(ids) - 1], chunk=1)
+        for row, token in zip(rows, theirs):
+            best, second = np.argsort(row)[-1:-3:-1]
+            if best == token:
+                continue
+            if row[best] - row[second] <= MARGIN and token == second:
+                soft += 1
+            else:
+                hard += 1
+                print(f"   differs: we {best} ({row[best]:.3f}), llama.cpp {token} ({row[token]:.3f})")
+    return hard, soft
+
+
+def compare_logits(path, peer, prompts):
+    """Mean NMSE of ours and of llama.cpp's."""
+    reference = Reference(path).logits(prompts)
+    mine = ours(path, prompts, [0] * len(prompts), chunk=512)
+    errors = []
+    for ids, ref, our in zip(prompts, reference, mine):
+        errors.append((nmse(our, ref), nmse(peer.logits(ids), ref)))
+        print(f"   {len(ids):3} tokens  ours {errors[-1][0]:.3e}  llama.cpp {errors[-1][1]:.3e}")
+    return np.mean(errors, 0)
+
+
+def check(path, greedy_only=False):
+    peer = Peer(path)
+    prompts = [peer.ids(text) for text in PROMPTS]
+    hard, soft = compare_greedy(path, peer, prompts)
+    print(f"{os.path.basename(path)}: greedy {N_NEW} tokens x {len(prompts)} prompts: {hard} differ, {soft} within {MARGIN}")
+    if greedy_only:
+        return hard == 0
+    our, their = compare_logits(path, peer, prompts)
+    print(f"{os.path.basename(path)}: logits NMSE ours {our:.3e}, llama.cpp {their:.3e}")
+    return hard == 0 and our <= their
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--greedy-only", action="store_true")
+    parser.add_argument("models", nargs="*")
+    args = parser.parse_args()
+    paths = args.models or [str(modelkit.models_dir() / name) for name in (modelkit.SMOLLM, modelkit.QWEN)]
+    results = [check(path, args.greedy_only) for path in paths]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a small GGUF model with random weights of any type: a fixture for what must hold without a download."""
+import numpy as np
+
+BLOCKS = {"Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210)}
+SIZES = {"embedding_length": 256, "feed_forward_length": 512, "head_count": 4, "head_count_kv": 2, "block_count": 2,
+         "context_length": 512}
+CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+
+
+def f16(values):
+    return np.asarray(values, dtype=np.float16).view(np.uint8)
+
+
+def random_blocks(rng, name, rows, cols):
+    """Blocks of a K type with random integers and small scales, as bytes (rows, bytes)."""
+    values, size = BLOCKS[name]
+    n = rows * cols // values
+    raw = rng.integers(0, 256, (n, size), dtype=np.uint8)
+    scale = f16(rng.uniform(0.5, 1.5, (n, 1)) * (0.0002 if name == "Q6_K" else 0.0004)).reshape(n, 2)
+    if name == "Q6_K":
+        raw[:, 208:210] = scale
+    else:
+        raw[:, 0:2] = scale
+        raw[:, 2:4] = f16(rng.uniform(0.5, 1.5, (n, 1)) * 0.003).reshape(n, 2)
+    return raw.reshape(rows, -1)
+
+
+def tensor(rng, name, rows, cols):
+    """(data, type) of a random matrix."""
+    import gguf
+    kind = gguf.GGMLQuantizationType[name]
+    if name in BLOCKS:
+        return random_blocks(rng, name, rows, cols), kind
+    values = rng.normal(0, 0.05, (rows, cols)).astype(np.float32)
+    if name == "F32":
+        return values, kind
+    if name == "F16":
+        return values.astype(np.float16), kind
+    return gguf.quants.quantize(values, kind), kind
+
+
+def add_vocabulary(writer):
+    shown = [*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100)]
+    hidden = [b for b in range(256) if b not in shown]
+    letters = [chr(b) for b in shown] + [chr(256 + i) for i in range(len(hidden))]
+    merges = ["t h", "th e", "Ġ the", "o p", "op e", "i n", "Ġ a"]
+    tokens = CONTROL + letters + [m.replace(" ", "") for m in merges]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] * len(CONTROL) + [1] * (len(tokens) - len(CONTROL)))
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    return len(tokens)
+
+
+def write(path, kind="Q4_0", arch="llama", seed=1, **sizes):
+    """Write the model; every matrix has the type `kind`."""
+    import gguf
+    size = {**SIZES, **sizes}
+    embd, ff, layers = size["embedding_length"], size["feed_forward_length"], size["block_count"]
+    kv = embd // size["head_count"] * size["head_count_kv"]
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(str(path), arch)
+    writer.add_name("tiny")
+    writer.add_block_count(layers)
+    writer.add_context_length(size["context_length"])
+    writer.add_embedding_length(embd)
+    writer.add_feed_forward_length(ff)
+    writer.add_head_count(size["head_count"])
+    writer.add_head_count_kv(size["head_count_kv"])
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    n_vocab = add_vocabulary(writer)
+
+    def add(name, rows, cols):
+        data, quant = tensor(rng, kind, rows, cols)
+        writer.add_tensor(name, data, raw_dtype=quant)
+
+    def add_vector(name, n, mean):
+        writer.add_tensor(name, (mean + rng.normal(0, 0.1, n)).astype(np.float32))
+
+    add("token_embd.weight", n_vocab, embd)
+    add_vector("output_norm.weight", embd, 1)
+    for i in range(layers):
+        for name, rows, cols in (("attn_q", embd, embd), ("attn_k", kv, embd), ("attn_v", kv, embd), ("attn_output", embd, embd),
+                                 ("ffn_gate", ff, embd), ("ffn_up", ff, embd), ("ffn_down", embd, ff)):
+            add(f"blk.{i}.{name}.weight", rows, cols)
+        add_vector(f"blk.{i}.attn_norm.weight", embd, 1)
+        add_vector(f"blk.{i}.ffn_norm.weight", embd, 1)
+        for name, n in (("q", embd), ("k", kv), ("v", kv)):
+            if arch == "qwen2":
+                add_vector(f"blk.{i}.attn_{name}.bias", n, 0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
