@@ -191,6 +191,13 @@ int remote_lease_opened(struct remote *remote, telex_lease lease, bool begun) {
     return 0;
 }
 
+bool remote_lease_is_open(struct remote *remote, telex_lease lease) {
+    pthread_mutex_lock(&remote->lock);
+    bool open = find_lease(remote, lease) != NULL;
+    pthread_mutex_unlock(&remote->lock);
+    return open;
+}
+
 bool remote_lease_begin(struct remote *remote, telex_lease lease) {
     pthread_mutex_lock(&remote->lock);
     struct open_lease *open = find_lease(remote, lease);

@@ -76,7 +76,7 @@ struct work {
 };
 
 struct watcher; /* watch.c */
-struct models;  /* models.c */
+struct models;  /* ../models.h */
 
 struct remote {
     struct telex_host host;
@@ -138,6 +138,7 @@ uint64_t rec_drop(struct telex_rec *rec);
 
 /* Remember a lease that the host opened; `begun`: the plugin opened it. 0 or -ENOMEM. */
 int remote_lease_opened(struct remote *remote, telex_lease lease, bool begun);
+bool remote_lease_is_open(struct remote *remote, telex_lease lease);
 /* The plugin is about to hear of a lease. false when it was cancelled or closed before. */
 bool remote_lease_begin(struct remote *remote, telex_lease lease);
 /* End a lease with the release of a record (0: none) in the same message. */
@@ -163,11 +164,11 @@ extern const struct telex_io watch_table;
 void watch_run(struct remote *remote, const struct work *work); /* on the strand */
 void watch_stop(struct remote *remote);                         /* no watch fires after it */
 
-/* ---- models.c: telex.models/1 ---- */
-extern const struct telex_models models_table;
+/* ---- jobs.c: telex.models/1 ---- */
+extern const struct telex_models jobs_table;
 /* Open every model of the setup. 0, or -1 with the reason in why. */
-int models_start(struct remote *remote, char *why, size_t why_size);
-void models_cancel_lease(struct remote *remote, telex_lease lease);
-void models_stop(struct remote *remote);
+int jobs_start(struct remote *remote, char *why, size_t why_size);
+void jobs_cancel_lease(struct remote *remote, telex_lease lease);
+void jobs_stop(struct remote *remote);
 
 #endif

@@ -173,6 +173,6 @@ const void *services_ext(const struct telex_host *host, const char *id) {
     if (strcmp(id, TELEX_IO) == 0)
         return services & SERVICE_IO ? &watch_table : NULL;
     if (strcmp(id, TELEX_MODELS) == 0)
-        return remote->models ? &models_table : NULL;
+        return remote->models ? &jobs_table : NULL;
     return NULL;
 }

@@ -57,7 +57,7 @@ static void *canceller_main(void *arg) {
         telex_lease lease = remote->cancels[0];
         memmove(remote->cancels, remote->cancels + 1, --remote->n_cancels * sizeof(lease));
         pthread_mutex_unlock(&remote->cancel_lock);
-        models_cancel_lease(remote, lease);
+        jobs_cancel_lease(remote, lease);
         if (remote->stage->cancel)
             remote->stage->cancel(remote->self, lease);
         pthread_mutex_lock(&remote->cancel_lock);
@@ -136,7 +136,7 @@ static telex_status do_create(struct remote *remote, const struct work *work) {
         return refuse(remote, why);
     learn_ports(remote);
     doing(remote, DOING_MODELS);
-    if (models_start(remote, why, sizeof(why)) < 0)
+    if (jobs_start(remote, why, sizeof(why)) < 0)
         return refuse(remote, why);
     doing(remote, DOING_CREATE);
     void *self = NULL;
@@ -178,7 +178,7 @@ static void do_destroy(struct remote *remote) {
     if (remote->self && remote->stage->destroy)
         remote->stage->destroy(remote->self);
     remote->self = NULL;
-    models_stop(remote);
+    jobs_stop(remote);
 }
 
 static telex_status perform(struct remote *remote, const struct work *work) {

@@ -58,22 +58,31 @@ void kit_plugin_finish(struct plugin_desc *plugin) {
     free(plugin->sha256);
 }
 
-struct telex_bytes kit_options(const char *act, int64_t at) {
+static struct telex_bytes build_options(const char *text_key, const char *text, const char *int_key,
+                                        int64_t value) {
     struct telex_builder b;
     telex_build_init(&b);
     telex_build_map_begin(&b);
-    if (act) {
-        telex_build_key(&b, "act");
-        telex_build_text(&b, act);
+    if (text) {
+        telex_build_key(&b, text_key);
+        telex_build_text(&b, text);
     }
-    telex_build_key(&b, act ? "at" : "greeting");
-    telex_build_int(&b, at);
+    telex_build_key(&b, int_key);
+    telex_build_int(&b, value);
     telex_build_map_end(&b);
     struct telex_bytes body = telex_build_body(&b), copy = {malloc(body.size), body.size};
     assert(copy.data);
     memcpy((void *)(uintptr_t)copy.data, body.data, body.size);
     telex_build_finish(&b);
     return copy;
+}
+
+struct telex_bytes kit_options(const char *act, int64_t at) {
+    return build_options("act", act, act ? "at" : "greeting", at);
+}
+
+struct telex_bytes kit_model_options(int64_t delay_ms) {
+    return build_options("mode", "echo", "delay", delay_ms);
 }
 
 static void on_died(void *arg, const char *why) {
@@ -136,8 +145,36 @@ void life_end(struct life *life) {
     life->self = NULL;
 }
 
+int life_await_death(struct life *life, int64_t timeout_ms) {
+    int64_t until = kit_now_ms() + timeout_ms;
+    int deaths;
+    do {
+        pthread_mutex_lock(&life->mh->lock);
+        deaths = life->deaths;
+        pthread_mutex_unlock(&life->mh->lock);
+        if (deaths == 0)
+            kit_sleep_ms(2);
+    } while (deaths == 0 && kit_now_ms() < until);
+    return deaths;
+}
+
+/* What a sanitizer in the runner said came through its stderr into the log. */
+static void check_log(const char *log) {
+    static const char *const bad[] = {"WARNING: ThreadSanitizer", "LeakSanitizer: detected",
+                                      "heap-buffer-overflow", "use-after-free", "double-free"};
+    const char *undefined = strstr(log, ": runtime error: ");
+    bool found = undefined && strstr(log, "host/runner/");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        found = found || strstr(log, bad[i]);
+    if (found)
+        fprintf(stderr, "%s\n", log);
+    if (found)
+        abort();
+}
+
 void life_finish(struct life *life) {
     life_end(life);
+    check_log(life->mh->log);
     memory_host_destroy(life->mh);
     kit_plugin_finish(&life->plugin);
     drop(life->options);

@@ -15,6 +15,9 @@ void kit_plugin_finish(struct plugin_desc *plugin);
 /* A checked options map: {"act": act, "at": at} or {"greeting": at} when act is NULL. Free data. */
 struct telex_bytes kit_options(const char *act, int64_t at);
 
+/* The options of model-script: how long an answer takes. Free data. */
+struct telex_bytes kit_model_options(int64_t delay_ms);
+
 /* One life of a stage in a memory host, isolated or in this process. */
 struct life {
     struct plugin_desc plugin;
@@ -36,8 +39,10 @@ telex_lease life_give(struct life *life, const char *id, uint64_t version, const
                       size_t text_bytes);
 /* stop and destroy the instance, if there is one. */
 void life_end(struct life *life);
-/* life_end, and free everything. */
+/* life_end, and free everything. Fails the program when a sanitizer in the runner complained. */
 void life_finish(struct life *life);
+/* Wait until died was called; how often it was by then, and what it said (until life_finish). */
+int life_await_death(struct life *life, int64_t timeout_ms);
 
 /* How many descriptors this process has open. */
 int kit_open_files(void);

@@ -668,6 +668,16 @@ bool memory_host_idle(struct memory_host *mh, int64_t timeout_ms) {
     return idle;
 }
 
+bool memory_host_exhausted(struct memory_host *mh, int64_t timeout_ms) {
+    struct timespec until = deadline(timeout_ms);
+    pthread_mutex_lock(&mh->lock);
+    while (!mh->exhausted && pthread_cond_timedwait(&mh->changed, &mh->lock, &until) == 0)
+        ;
+    bool exhausted = mh->exhausted;
+    pthread_mutex_unlock(&mh->lock);
+    return exhausted;
+}
+
 const char *memory_host_reason(struct memory_host *mh, telex_lease lease) {
     return lease ? mh->steps[lease].reason : mh->reason;
 }

@@ -94,6 +94,8 @@ telex_lease memory_host_deliver(struct memory_host *mh, const struct telex_stage
 telex_status memory_host_await(struct memory_host *mh, telex_lease lease, int64_t timeout_ms);
 /* Wait until nothing is open. false when it takes longer. */
 bool memory_host_idle(struct memory_host *mh, int64_t timeout_ms);
+/* Wait until the stage has said that it has nothing more. */
+bool memory_host_exhausted(struct memory_host *mh, int64_t timeout_ms);
 const char *memory_host_reason(struct memory_host *mh, telex_lease lease);
 
 /* Wait until a text is in the log. */

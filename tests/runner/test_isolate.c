@@ -82,9 +82,7 @@ static void a_source_with_a_thread_of_its_own_runs(void **state) {
     life_init(&life, "stage-trouble", "source", 0);
     life.mh->opens_left = 500;
     assert_int_equal(life_begin(&life, true), TELEX_OK);
-    int64_t until = kit_now_ms() + PATIENCE_MS;
-    while (!life.mh->exhausted && kit_now_ms() < until)
-        kit_sleep_ms(5);
+    assert_true(memory_host_exhausted(life.mh, PATIENCE_MS));
     assert_true(memory_host_idle(life.mh, PATIENCE_MS));
     assert_int_equal(life.mh->n_outputs, 500);
     life_finish(&life);
@@ -150,14 +148,79 @@ static void a_plugin_that_prints_without_end_does_not_drown_the_log(void **state
     life_finish(&life);
 }
 
-/* ---- crashes ---- */
+/* ---- models ---- */
 
-static int64_t await_death(struct life *life) {
-    int64_t until = kit_now_ms() + PATIENCE_MS;
-    while (life->deaths == 0 && kit_now_ms() < until)
-        kit_sleep_ms(2);
-    return life->deaths;
+/* A stage that asks model-script, bound under the role "desk". */
+struct asking {
+    struct life life;
+    struct plugin_desc model;
+    struct isolate_model bound;
+};
+
+static void init_asking(struct asking *asking, int64_t delay_ms) {
+    life_init(&asking->life, "stage-ask", NULL, 0);
+    asking->model = kit_plugin("model-script");
+    asking->model.class_id = TELEX_CLASS_GENERATE;
+    asking->bound = (struct isolate_model){"desk", "script", &asking->model, kit_model_options(delay_ms)};
+    asking->life.spec.models = &asking->bound;
+    asking->life.spec.n_models = 1;
 }
+
+static void finish_asking(struct asking *asking) {
+    life_finish(&asking->life);
+    kit_plugin_finish(&asking->model);
+    free((void *)(uintptr_t)asking->bound.options.data);
+}
+
+static void a_model_answers_inside_the_runner(void **state) {
+    (void)state;
+    struct asking asking;
+    struct life *life = &asking.life;
+    telex_lease leases[20];
+    init_asking(&asking, 1);
+    assert_int_equal(life_begin(life, true), TELEX_OK);
+    for (int i = 0; i < 20; i++)
+        leases[i] = life_give(life, "r", 0, i == 7 ? "elsewhere" : "oil falls", 0);
+    assert_true(memory_host_idle(life->mh, PATIENCE_MS));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(life->mh->steps[leases[i]].status, i == 7 ? TELEX_REJECT : TELEX_OK);
+    assert_string_equal(memory_host_reason(life->mh, leases[7]), "no model 'elsewhere' (-8)");
+    assert_int_equal(life->mh->n_outputs, 19);
+    struct telex_bytes body = life->mh->outputs->rec->body;
+    assert_non_null(memmem(body.data, body.size, "{\"text\":\"oil falls\"}", 20));
+    assert_non_null(memmem(body.data, body.size, "model-script", 12));
+    finish_asking(&asking);
+}
+
+static void a_cancelled_step_cancels_its_job(void **state) {
+    (void)state;
+    struct asking asking;
+    struct life *life = &asking.life;
+    init_asking(&asking, 1000);
+    assert_int_equal(life_begin(life, true), TELEX_OK);
+    telex_lease lease = life_give(life, "r", 0, "oil falls", 0);
+    kit_sleep_ms(200);
+    life->calls->cancel(life->self, lease);
+    assert_int_equal(memory_host_await(life->mh, lease, PATIENCE_MS), TELEX_CANCELLED);
+    finish_asking(&asking);
+}
+
+static void a_model_that_cannot_be_opened_is_named(void **state) {
+    (void)state;
+    struct asking asking;
+    struct life *life = &asking.life;
+    init_asking(&asking, 0);
+    memset(asking.model.sha256, '0', 64);
+    assert_int_equal(life_begin(life, true), TELEX_FATAL);
+    assert_non_null(strstr(memory_host_reason(life->mh, 0), "script"));
+    assert_non_null(strstr(memory_host_reason(life->mh, 0), "changed"));
+    life->spec.n_models = 0;
+    assert_int_equal(life_begin(life, true), TELEX_FATAL);
+    assert_string_equal(memory_host_reason(life->mh, 0), "no model is bound to this stage");
+    finish_asking(&asking);
+}
+
+/* ---- crashes ---- */
 
 /* Three records before the crash, two waiting behind it. */
 static void expect_death(const char *act, const char *reason) {
@@ -182,7 +245,7 @@ static void expect_death(const char *act, const char *reason) {
     for (int i = 4; i < 6; i++)
         assert_int_equal(life.mh->steps[leases[i]].status, TELEX_AGAIN);
     assert_int_equal(life.mh->n_outputs, 3);
-    assert_int_equal(await_death(&life), 1);
+    assert_int_equal(life_await_death(&life, PATIENCE_MS), 1);
     assert_non_null(strstr(life.why, reason));
     assert_int_equal(isolate_pid(life.self), 0);
     assert_false(kit_process_lives(pid));
@@ -227,7 +290,7 @@ static void a_plugin_that_hangs_is_killed_with_a_reason(void **state) {
         assert_int_equal(memory_host_await(life.mh, lease, PATIENCE_MS), TELEX_FATAL);
         assert_string_equal(memory_host_reason(life.mh, lease),
                             "killed: 30 s past its deadline in process of record slow");
-        assert_int_equal(await_death(&life), 1);
+        assert_int_equal(life_await_death(&life, PATIENCE_MS), 1);
         life_finish(&life);
     }
 }
@@ -394,6 +457,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_cancelled_step_is_told_and_ends),
         cmocka_unit_test(what_a_plugin_prints_is_logged),
         cmocka_unit_test(a_plugin_that_prints_without_end_does_not_drown_the_log),
+        cmocka_unit_test(a_model_answers_inside_the_runner),
+        cmocka_unit_test(a_cancelled_step_cancels_its_job),
+        cmocka_unit_test(a_model_that_cannot_be_opened_is_named),
         cmocka_unit_test(a_crash_costs_the_step_it_was_in_and_nothing_else),
         cmocka_unit_test(a_plugin_that_closes_the_runners_descriptors_is_ended),
         cmocka_unit_test(a_plugin_that_hangs_is_killed_with_a_reason),
