@@ -46,7 +46,7 @@ static void a_broken_rule_ends_the_runner_with_its_name(void **state) {
         const char *reason = memory_host_reason(life.mh, lease);
         if (status >= 0 || !strstr(reason, cases[i].why))
             print_error("%s: %d %s\n", cases[i].act, status, reason);
-        assert_true(status == TELEX_RETRY || status == TELEX_FATAL);
+        assert_true(status == TELEX_AGAIN || status == TELEX_FATAL);
         assert_non_null(strstr(reason, "runner broke the protocol: "));
         assert_non_null(strstr(reason, cases[i].why));
         assert_int_equal(life.mh->n_outputs, 0);
