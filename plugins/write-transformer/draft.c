@@ -42,12 +42,17 @@ static struct piece *add_piece(struct draft *draft, enum gate_field field, uint3
 
 static void lay_out(struct draft *draft) {
     const struct plan *plan = &draft->plan;
+    const struct brief_sentence *sentences = draft->brief->sentences;
     draft->n_pieces = 0;
     add_piece(draft, FIELD_HEADLINE, plan->lead);
     add_piece(draft, FIELD_DEK, plan->lead);
-    add_piece(draft, FIELD_HEADING, plan->n_body ? plan->body[0] : plan->lead);
-    for (size_t i = 0; i < plan->n_body; i++)
+    uint32_t longest = plan->lead;
+    for (size_t i = 0; i < plan->n_body; i++) {
         add_piece(draft, FIELD_BODY, plan->body[i]);
+        bool longer = i == 0 || strlen(sentences[plan->body[i]].clean) > strlen(sentences[longest].clean);
+        longest = longer ? plan->body[i] : longest;
+    }
+    add_piece(draft, FIELD_HEADING, longest); /* judged behind the paragraph, which it must not repeat */
     for (size_t i = 0; i < plan->n_faq; i++)
         add_piece(draft, FIELD_ANSWER, plan->faq[i]);
 }

@@ -58,7 +58,7 @@ struct draft_tally {
 struct draft {
     struct brief *brief; /* borrowed */
     struct plan plan;
-    struct piece pieces[DRAFT_PIECES_MAX]; /* headline, dek, heading, body, then questions; spares behind */
+    struct piece pieces[DRAFT_PIECES_MAX]; /* headline, dek, body, heading, questions; spares behind */
     size_t n_pieces;
     struct draft_tally tally;
     char prompt_sha256[65]; /* of everything asked, in order */

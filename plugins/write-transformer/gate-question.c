@@ -36,6 +36,13 @@ static enum asked asked_by(const struct facts *question) {
     return ASKED_NOTHING;
 }
 
+static bool asks_long(const struct facts *question) {
+    for (size_t i = 0; i + 1 < question->n_words; i++)
+        if (is_low(question, i, "how") && is_low(question, i + 1, "long"))
+            return true;
+    return false;
+}
+
 static bool is_time(const struct number *number) {
     return number->kind == NUMBER_DATE || number->kind == NUMBER_WEEKDAY || number->kind == NUMBER_YEAR ||
            number->kind == NUMBER_PERIOD || number->kind == NUMBER_DAY ||
@@ -134,9 +141,10 @@ void gate_question(const struct gate_input *input, struct gate_verdict *verdict)
         missing = new_name(question, answer, false, true) ? NULL : "asks where, and no place is given";
         break;
     case ASKED_HOW_MUCH:
-        missing = new_number(question, answer, false) || new_number(question, answer, true)
-                      ? NULL
-                      : "asks how much, and no new number is given";
+        missing =
+            new_number(question, answer, false) || (asks_long(question) && new_number(question, answer, true))
+                ? NULL
+                : "asks how much, and no new number is given";
         break;
     case ASKED_WHY:
         missing = gives_reason(answer) ? NULL : "asks why, and no reason is given";

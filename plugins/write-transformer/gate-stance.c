@@ -248,7 +248,11 @@ static const struct word *unhedged(const struct facts *draft, const struct facts
     size_t w = place_of(draft, target, CUE_HEDGE, 0);
     const struct word *said = w < draft->n_words ? &draft->words[w] : NULL;
     bool negated = cue->flags == LEX_MODAL && covered(source, (size_t)(target - source->words), CUE_NEGATION);
+    bool shifts = strcmp(source->words[cue->word].low, "would") == 0 && source->n_speeches > 0;
     for (; w < draft->n_words; w = place_of(draft, target, CUE_HEDGE, w + 1)) {
+        for (size_t k = w > 3 ? w - 3 : 0; k < w && shifts; k++)
+            if (strcmp(draft->words[k].low, "will") == 0)
+                return NULL; /* "said it would" as "said it will" */
         if (hedged_near(draft, w, &source->words[cue->word], no_stronger(cue->flags)))
             return NULL;
         if (negated && covered(draft, w, CUE_NEGATION))

@@ -118,11 +118,11 @@ static bool leads_to(const struct facts *draft, const struct name *name, const s
         const struct name *run = &source->names[i];
         if (run->last > verb)
             continue;
+        if (is_governed(source, run->first))
+            continue;
         bool matches = run_matches(draft, name, source, run);
         if (matches && verb - run->last < NEAR_WORDS)
             return true;
-        if (is_governed(source, run->first))
-            continue;
         bool joined = nearest && behind - run->last <= 3; /* "A and B", "A said it and B" */
         if (nearest && !joined)
             return false;
@@ -151,7 +151,9 @@ static size_t verb_of(const struct facts *draft, const struct name *name,
     size_t to = name->last + VERB_REACH < draft->n_words ? name->last + VERB_REACH : draft->n_words;
     for (size_t w = name->last; w < to; w++) {
         const struct word *word = &draft->words[w];
-        if (word->kind == WORD_PUNCT && strchr(",;:.", word->low[0]))
+        bool resumes = w == name->last && is_low(draft, w, ",") && w + 1 < draft->n_words &&
+                       (draft->words[w + 1].flags & (LEX_BE | LEX_MODAL)); /* ", the B, is adding" */
+        if (word->kind == WORD_PUNCT && strchr(",;:.", word->low[0]) && !resumes)
             return 0;
         if (word->part == PART_NAME)
             return 0;
@@ -247,13 +249,81 @@ static bool only_acts(const struct gate_input *input, const struct name *name) {
     return found;
 }
 
+/* The preposition that leads to a number, over articles and signs; NULL where none does. */
+static const char *lead_in(const struct facts *f, const struct number *number) {
+    static const char *const leads[] = {"for", "to", "from", "by", "of", "at"};
+    for (size_t i = number->first; i > 0 && number->first - i < 4; i--) {
+        const struct word *word = &f->words[i - 1];
+        for (size_t k = 0; k < sizeof(leads) / sizeof(leads[0]); k++)
+            if (strcmp(leads[k], word->low) == 0)
+                return leads[k];
+        bool skips = (word->flags & LEX_STOP) || word->low[0] == '$' || (word->flags & LEX_UNIT);
+        if (word->part == PART_NUMBER || !skips)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* "to 6% from 5.5%" must not become "to 5.5% from 6%", nor "part of the $26 billion plan" "for $26 billion".
+ */
+static bool leads_differ(const struct gate_input *input, const struct number *number, const char **own) {
+    const char *said = number->kind == NUMBER_COUNT && number->hard ? lead_in(input->draft, number) : NULL;
+    bool differs = false;
+    for (size_t s = 0; s < input->sources->n && said; s++) {
+        const struct facts *source = input->sources->sentences[s];
+        for (size_t i = 0; i < source->n_numbers; i++) {
+            if (!number_same(number, &source->numbers[i], true))
+                continue;
+            const char *lead = lead_in(source, &source->numbers[i]);
+            if (!lead || strcmp(lead, said) == 0)
+                return false;
+            *own = lead;
+            differs = true;
+        }
+    }
+    return differs;
+}
+
+/* "NVIDIA's Mistral": a possessive with a name behind it that the sources do not give to it. */
+static bool owns_another(const struct gate_input *input, const struct name *owner, const struct name *owned) {
+    const struct facts *draft = input->draft;
+    if (!draft->words[owner->last - 1].possessive || owned->first - owner->last > 2)
+        return false;
+    for (size_t w = owner->last; w < owned->last; w++)
+        if (draft->words[w].flags & LEX_ROLE)
+            return false;
+    bool possessed = false;
+    for (size_t s = 0; s < input->sources->n; s++) {
+        const struct facts *source = input->sources->sentences[s];
+        for (size_t i = 0; i + 1 < source->n_names; i++) {
+            if (!source->words[source->names[i].last - 1].possessive ||
+                !run_matches(draft, owner, source, &source->names[i]))
+                continue;
+            possessed = true;
+            if (run_matches(draft, owned, source, &source->names[i + 1]))
+                return false;
+        }
+    }
+    return possessed;
+}
+
 static void belongings_kept(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
     for (size_t i = 0; i < draft->n_numbers; i++) {
         size_t name = name_counted(draft, &draft->numbers[i]);
         if (name < draft->n_names && given_to_another(input, &draft->numbers[i], &draft->names[name]))
             gate_fail(verdict, GATE_TOGETHER, "the sources give %g to another name", draft->numbers[i].value);
+        const char *own = NULL;
+        if (leads_differ(input, &draft->numbers[i], &own))
+            gate_fail(verdict, GATE_TOGETHER, "the sources have \"%s\" before %g", own,
+                      draft->numbers[i].value);
     }
+    for (size_t i = 0; i + 1 < draft->n_names; i++)
+        if (owns_another(input, &draft->names[i], &draft->names[i + 1]))
+            gate_fail(verdict, GATE_TOGETHER,
+                      "the possessive \"%.*s\" has another name behind it in the sources",
+                      (int)draft->words[draft->names[i].first].len,
+                      draft->text + draft->words[draft->names[i].first].start);
     for (size_t i = 0; i < draft->n_names; i++) {
         uint32_t first = draft->names[i].first;
         size_t at = first > 1 && is_low(draft, first - 1, "the") ? first - 2 : first - 1;

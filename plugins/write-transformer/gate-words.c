@@ -187,7 +187,7 @@ void gate_whole(const struct gate_input *input, struct gate_verdict *verdict) {
     no_first_person(draft, verdict);
     if (input->field != FIELD_QUESTION)
         pronouns_settled(input, verdict);
-    if (!has_verb(draft) && input->field != FIELD_HEADING)
+    if (!has_verb(draft) && input->field != FIELD_HEADING && input->field != FIELD_QUESTION)
         gate_fail(verdict, GATE_WHOLE, "has no verb");
 }
 

@@ -29,8 +29,8 @@ static void collect(const struct draft *draft, const struct piece *self, bool qu
             continue;
         if (self->field == FIELD_HEADLINE || (self->field == FIELD_DEK && piece->field == FIELD_HEADLINE))
             continue; /* a headline and its dek say the same news, short and in full */
-        if (self->field == FIELD_HEADING ? piece->field != FIELD_HEADLINE : piece->field == FIELD_HEADING)
-            continue; /* a heading names what its paragraph says, and must not be the headline again */
+        if (piece->field == FIELD_HEADING)
+            continue; /* a heading may name what a sentence says */
         const struct facts *facts = questions ? piece->question_facts : piece->facts;
         if (facts && (!questions || piece->field == FIELD_ANSWER))
             earlier->list[earlier->n++] = facts;

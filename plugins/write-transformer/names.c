@@ -108,12 +108,9 @@ static bool is_particle(const char *low) {
     return false;
 }
 
-/* "Barlow Mining said": a first word that no list and no running text knows, with a capital behind it. */
-static bool opens_name(const struct name_book *book, const struct word *first, const struct word *end) {
-    const struct word *next = first + 1;
-    if ((first->flags & LEX_WORDY) || name_book_plain(book, first->low) || next == end)
-        return false;
-    return next->kind == WORD_TEXT && next->cap && !(next->flags & (LEX_STOP | LEX_MONTH | LEX_WEEKDAY));
+/* "Barlow said": a first word that no list and no running text knows as a common one. */
+static bool opens_name(const struct name_book *book, const struct word *first) {
+    return !(first->flags & LEX_WORDY) && !name_book_plain(book, first->low);
 }
 
 /* "New York", "First Boston": a common word that a capital behind it makes part of a name. */
@@ -139,7 +136,7 @@ static bool is_name_word(const struct name_book *book, const struct word *word, 
         return opens_other_name(word, end);
     if (word->first)
         return (name_book_form(book, word->low) != NULL && !(word->flags & LEX_STOP)) ||
-               opens_name(book, word, end);
+               opens_name(book, word);
     return true;
 }
 
@@ -174,9 +171,10 @@ size_t names_read(const struct name_book *book, struct word *words, size_t n_wor
             continue;
         }
         for (i++; i < n_words && !words[i - 1].possessive;) {
-            size_t next = is_name_word(book, &words[i], words + n_words, titled)
-                              ? i
-                              : bridge(book, words, n_words, i, titled);
+            bool guessed =
+                words[i - 1].first && !name_book_form(book, words[i - 1].low); /* "Directors of Holm Bank" */
+            bool more = is_name_word(book, &words[i], words + n_words, titled);
+            size_t next = more || guessed ? i : bridge(book, words, n_words, i, titled);
             if (next == i && !is_name_word(book, &words[i], words + n_words, titled))
                 break;
             i = next + 1;

@@ -129,6 +129,7 @@ struct tally {
 
 enum kind {
     KIND_NUMBER,
+    KIND_TWO_NUMBERS,
     KIND_UNIT,
     KIND_NAME,
     KIND_SWAP,
@@ -148,6 +149,7 @@ enum kind {
 
 static struct tally tallies[KINDS] = {
     [KIND_NUMBER] = {.kind = "number changed", .floor = 0.99},
+    [KIND_TWO_NUMBERS] = {.kind = "two numbers exchanged", .floor = 0.60},
     [KIND_UNIT] = {.kind = "unit changed", .floor = 0.95},
     [KIND_NAME] = {.kind = "name changed", .floor = 0.99},
     [KIND_SWAP] = {.kind = "subject and object swapped", .floor = 0.80},
@@ -209,6 +211,21 @@ static void break_numbers(const char *draft, const struct facts *facts) {
             try_error(KIND_NUMBER, draft, out);
         }
     }
+}
+
+/* Exchange the digits of two numbers. */
+static void break_order(const char *draft, const struct facts *facts) {
+    char out[TEXT_MAX];
+    for (size_t a = 0; a < facts->n_words; a++)
+        for (size_t b = a + 1; b < facts->n_words; b++) {
+            const struct word *x = &facts->words[a], *y = &facts->words[b];
+            if (x->kind != WORD_NUMBER || y->kind != WORD_NUMBER)
+                continue;
+            snprintf(out, sizeof(out), "%.*s%s%.*s%s%s", (int)x->start, draft, y->low,
+                     (int)(y->start - x->start - x->len), draft + x->start + x->len, x->low,
+                     draft + y->start + y->len);
+            try_error(KIND_TWO_NUMBERS, draft, out);
+        }
 }
 
 static void break_units(const char *draft) {
@@ -414,6 +431,7 @@ static void seeded_errors_are_caught(void **state) {
         if (passes(&bench, draft, &verdict)) {
             facts = bench.draft;
             break_numbers(draft, &facts);
+            break_order(draft, &facts);
             break_units(draft);
             break_names(draft, &facts);
             break_roles(draft, &facts);
