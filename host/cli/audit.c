@@ -121,12 +121,11 @@ static void check_missing(struct journal_view *view, struct findings *f) {
                "is marked as quarantined, but is not there");
 }
 
-/* The dispatch, version and act of an event as one key. */
+/* An event's dispatch, version and act as one key. */
 static void event_key(const msgpack_object *event, char *key, size_t size) {
-    struct telex_bytes id = telex_map_text(event, "dispatch"), act = telex_map_text(event, "act");
+    struct telex_bytes id = telex_map_text(event, "id"), act = telex_map_text(event, "act");
     snprintf(key, size, "%.*s version %lld (%.*s)", (int)id.size, (const char *)id.data,
-             (long long)telex_map_int(event, "dispatch_version", telex_map_int(event, "version", 0)),
-             (int)act.size, (const char *)act.data);
+             (long long)telex_map_int(event, "version", 0), (int)act.size, (const char *)act.data);
 }
 
 static void check_published_once(struct journal_view *view, struct findings *f) {

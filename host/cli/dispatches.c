@@ -89,6 +89,22 @@ static json_t *cited_records(sqlite3_stmt *get, const json_t *dispatch) {
     return records;
 }
 
+/* Dispatch id -> the printed id that the wire gave it, from its events. */
+static json_t *printed_ids(struct journal_view *view) {
+    json_t *ids = json_object();
+    sqlite3_stmt *row = view_query(view, "SELECT body FROM msg WHERE schema = 'telex.event/1' ORDER BY seq");
+    while (sqlite3_step(row) == SQLITE_ROW) {
+        json_t *event = body_json(row, 0);
+        const char *id = json_string_value(json_object_get(event, "id"));
+        json_t *printed = json_object_get(event, "dsp");
+        if (id && json_is_string(printed))
+            json_object_set(ids, id, printed);
+        json_decref(event);
+    }
+    sqlite3_finalize(row);
+    return ids;
+}
+
 static const char *text_of(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "";
@@ -107,10 +123,19 @@ static void print_sentences(const json_t *sentences) {
     }
 }
 
-static void print_whole(const json_t *dispatch, const json_t *records) {
+/* "DSP·54E470", or the beginning of the full id while it is not published. */
+static void format_printed(char *out, size_t size, const json_t *ids, const json_t *dispatch) {
+    const char *printed = json_string_value(json_object_get(ids, text_of(dispatch, "id")));
+    if (printed)
+        snprintf(out, size, "%s%s", strncmp(printed, "DSP", 3) == 0 ? "" : "DSP·", printed);
+    else
+        snprintf(out, size, "(%.8s)", text_of(dispatch, "id"));
+}
+
+static void print_whole(const char *printed, const json_t *dispatch, const json_t *records) {
     size_t i;
     json_t *item;
-    printf("DSP-%.6s  version %lld  %s  %s\n\n%s\n\n%s\n\n%s\n\n", text_of(dispatch, "id"),
+    printf("%s  version %lld  %s  %s\n\n%s\n\n%s\n\n%s\n\n", printed,
            (long long)json_integer_value(json_object_get(dispatch, "version")), text_of(dispatch, "beat"),
            text_of(dispatch, "status"), text_of(dispatch, "headline"), text_of(dispatch, "dek"),
            text_of(dispatch, "section_heading"));
@@ -125,8 +150,8 @@ static void print_whole(const json_t *dispatch, const json_t *records) {
                                                 text_of(item, "title"), text_of(item, "text"));
 }
 
-static void print_line(const json_t *dispatch) {
-    printf("DSP-%.6s  v%-3lld %-9s %-24.24s %s\n", text_of(dispatch, "id"),
+static void print_line(const char *printed, const json_t *dispatch) {
+    printf("%s  v%-3lld %-9s %-24.24s %s\n", printed,
            (long long)json_integer_value(json_object_get(dispatch, "version")), text_of(dispatch, "status"),
            text_of(dispatch, "beat"), text_of(dispatch, "headline"));
 }
@@ -134,6 +159,7 @@ static void print_line(const json_t *dispatch) {
 static int show(struct journal_view *view, const struct arguments *a) {
     char prefix[65] = "";
     size_t n = 0;
+    json_t *ids = printed_ids(view);
     if (a->id)
         normalise(a->id, prefix);
     sqlite3_stmt *get = view_query(view, "SELECT body FROM msg WHERE id = ? AND schema = 'telex.record/1'"
@@ -143,23 +169,27 @@ static int show(struct journal_view *view, const struct arguments *a) {
     while (sqlite3_step(row) == SQLITE_ROW) {
         json_t *dispatch = body_json(row, 0);
         if (dispatch && strncmp(text_of(dispatch, "id"), prefix, strlen(prefix)) == 0) {
+            char printed[64];
             n++;
+            format_printed(printed, sizeof(printed), ids, dispatch);
             json_t *records = a->json || a->id ? cited_records(get, dispatch) : NULL;
             if (a->json) {
-                json_t *line = json_pack("{s:O, s:O}", "dispatch", dispatch, "records", records);
+                json_t *line =
+                    json_pack("{s:s, s:O, s:O}", "dsp", printed, "dispatch", dispatch, "records", records);
                 json_dumpf(line, stdout, JSON_COMPACT);
                 putchar('\n');
                 json_decref(line);
             } else if (a->id)
-                print_whole(dispatch, records);
+                print_whole(printed, dispatch, records);
             else
-                print_line(dispatch);
+                print_line(printed, dispatch);
             json_decref(records);
         }
         json_decref(dispatch);
     }
     sqlite3_finalize(row);
     sqlite3_finalize(get);
+    json_decref(ids);
     if (n == 0 && a->id) {
         fprintf(stderr, "telex dispatches: no dispatch %s in %s\n", a->id, view->path);
         return EXIT_FAILED;
