@@ -145,10 +145,13 @@ static const char *source_name(const struct brief *brief, const struct piece *pi
 static int quote_record(struct draft *draft, struct piece *piece) {
     struct arena *arena = draft->brief->arena;
     const struct brief_sentence *sentence = &draft->brief->sentences[piece->sentence];
-    if (sentence->needs_context)
+    const char *clean = sentence->clean;
+    if (sentence->needs_context && sentence->n_context != 1)
         return 0;
+    if (sentence->needs_context) /* the sentence before it says whom it means, so both are quoted */
+        clean = arena_print(arena, "%s %s", sentence[-1].clean, sentence->clean);
     const char *source = source_name(draft->brief, piece);
-    char *text = source ? style_quote(arena, sentence->clean, source) : NULL;
+    char *text = source && clean ? style_quote(arena, clean, source) : NULL;
     struct facts *facts = arena_alloc(arena, sizeof(*facts));
     if (!text || !facts)
         return -ENOMEM;

@@ -121,7 +121,8 @@ static const struct class_line class_lines[] = {
     {LEX_WEEKDAY,
      "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thurs fri sat"},
     {LEX_ROLE,
-     "directors chairmen presidents secretaries governors editors bankers brokers farmers miners drivers "
+     "directors chairmen presidents secretaries governors editors bankers brokers farmers miners "
+     "drivers "
      "engineers scientists doctors teachers students voters workers unions residents witnesses critics "
      "supporters lenders borrowers creditors owners holders users customers clients suppliers growers makers "
      "exporters importers "
