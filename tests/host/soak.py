@@ -24,21 +24,24 @@ ROOT = Path(__file__).resolve().parents[2]
 class Archive:
     """One archive wire in a folder of its own."""
 
-    def __init__(self, folder, build, config, isolation):
+    def __init__(self, folder, build, config, isolation, model=None):
         self.folder = Path(folder)
         self.telex = build / "host" / "telex"
         self.config = self.folder / "wire.yaml"
         text = config.read_text()
-        model = 'plugin: model-cpu, options: {path: "${env:TELEX_MODEL_PATH}"}'
+        model_path, model = model, 'plugin: model-cpu, options: {path: "${env:TELEX_MODEL_PATH}"}'
         assert model in text
-        text = text.replace(model, "plugin: model-script").replace("../var/", "")
+        if not model_path:
+            text = text.replace(model, "plugin: model-script")
+        text = text.replace("../var/", "").replace("path: seed-", f"path: {config.parent}/seed-")
         self.config.write_text(text.replace("isolation: process", f"isolation: {isolation}"))
         self.env = {**os.environ, "TELEX_LISTEN": "127.0.0.1:0", "TELEX_ADMIN": "127.0.0.1:0",
-                    "TELEX_PLUGIN_PATH": plugin_path(build)}
+                    "TELEX_PLUGIN_PATH": plugin_path(build), "TELEX_MODEL_PATH": str(model_path or "")}
         self.log = open(self.folder / "log", "ab")
 
-    def start(self):
-        return subprocess.Popen([self.telex, "run", "--once", "--set", "stages.wire.options.base_url=https://wire.example", self.config], stdout=self.log, stderr=self.log,
+    def start(self, once=True):
+        once = ["--once"] if once else []
+        return subprocess.Popen([self.telex, "run", *once, "--set", "stages.wire.options.base_url=https://wire.example", self.config], stdout=self.log, stderr=self.log,
                                 env=self.env, cwd=self.folder)
 
     def journal(self):
