@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "../control.h"
 #include "../journal.h"
 #include "journal_view.h"
 #include "../config.h"
@@ -114,7 +115,7 @@ static int list(struct journal_view *view, bool json) {
     return EXIT_FINE;
 }
 
-/* ---- without a host: our own writer ---- */
+/* ---- retry and drop: through the host that runs the pipeline, or with our own writer ---- */
 
 static void free_ops(void *arg, struct journal_op *first) {
     (void)arg;
@@ -131,42 +132,84 @@ static void on_broken(void *arg, const char *why) {
     exit(EXIT_FAILED);
 }
 
+/* One record, by way of a running host: 0, or an error that was printed. */
+static int ask_host(const char *socket, const struct arguments *a, int64_t edge, int64_t seq) {
+    char why[512] = "";
+    json_t *reply = NULL;
+    json_t *request = json_pack("{s:s, s:s, s:I, s:I}", "command", "quarantine", "act", a->act, "edge",
+                                (json_int_t)edge, "seq", (json_int_t)seq);
+    int err = control_call(socket, request, 10000, &reply, why, sizeof(why));
+    if (err < 0)
+        fprintf(stderr, "telex quarantine: %lld-%lld: %s\n", (long long)edge, (long long)seq, why);
+    json_decref(request);
+    json_decref(reply);
+    return err;
+}
+
+static int submit(struct journal *journal, const struct arguments *a, int64_t edge, int64_t seq) {
+    struct journal_op *op = calloc(1, sizeof(*op));
+    if (!op)
+        return -ENOMEM;
+    op->kind = strcmp(a->act, "retry") == 0 ? JOURNAL_RETRY : JOURNAL_DROP;
+    op->edge = (uint32_t)edge;
+    op->seq = seq;
+    journal_submit(journal, op);
+    return 0;
+}
+
 static bool wanted(const char *record, long long edge, long long seq) {
     char number[64];
     snprintf(number, sizeof(number), "%lld-%lld", edge, seq);
     return strcmp(record, "all") == 0 || strcmp(record, number) == 0;
 }
 
-static int change(struct journal_view *view, const struct arguments *a) {
-    struct journal *journal;
-    struct journal_user user = {free_ops, on_broken, NULL};
+/* Is a host listening? */
+static bool host_runs(const char *socket) {
     char why[512];
-    if (journal_open(&journal, view->path, DURABILITY_FULL, "", &user, why, sizeof(why)) < 0) {
+    json_t *reply = NULL, *request = json_pack("{s:s}", "command", "status");
+    int err = control_call(socket, request, 10000, &reply, why, sizeof(why));
+    json_decref(request);
+    json_decref(reply);
+    return err == 0 || err == -EREMOTEIO;
+}
+
+static int change_each(struct journal_view *view, const struct arguments *a, const char *socket,
+                       struct journal *journal, size_t *n) {
+    sqlite3_stmt *row = view_query(view, list_sql);
+    int err = 0;
+    while (err == 0 && sqlite3_step(row) == SQLITE_ROW) {
+        int64_t edge = sqlite3_column_int64(row, 0), seq = sqlite3_column_int64(row, 1);
+        if (!wanted(a->record, edge, seq))
+            continue;
+        err = journal ? submit(journal, a, edge, seq) : ask_host(socket, a, edge, seq);
+        *n += err == 0;
+    }
+    sqlite3_finalize(row);
+    return err;
+}
+
+static int change(struct journal_view *view, const struct arguments *a) {
+    struct journal *journal = NULL;
+    struct journal_user user = {free_ops, on_broken, NULL};
+    char why[512], socket[CONTROL_PATH_MAX];
+    size_t n = 0;
+    control_path(view->path, socket);
+    bool runs = host_runs(socket);
+    if (!runs && journal_open(&journal, view->path, DURABILITY_FULL, "", &user, why, sizeof(why)) < 0) {
         fprintf(stderr, "telex quarantine: %s\n", why);
         return EXIT_FAILED;
     }
-    sqlite3_stmt *row = view_query(view, list_sql);
-    size_t n = 0;
-    while (sqlite3_step(row) == SQLITE_ROW) {
-        if (!wanted(a->record, sqlite3_column_int64(row, 0), sqlite3_column_int64(row, 1)))
-            continue;
-        struct journal_op *op = calloc(1, sizeof(*op));
-        if (!op)
-            break;
-        op->kind = strcmp(a->act, "retry") == 0 ? JOURNAL_RETRY : JOURNAL_DROP;
-        op->edge = (uint32_t)sqlite3_column_int64(row, 0);
-        op->seq = sqlite3_column_int64(row, 1);
-        journal_submit(journal, op);
-        n++;
-    }
-    sqlite3_finalize(row);
+    int err = change_each(view, a, socket, journal, &n);
     journal_close(journal);
-    if (n == 0 && strcmp(a->record, "all") != 0) {
+    if (err == 0 && n == 0 && strcmp(a->record, "all") != 0) {
         fprintf(stderr, "telex quarantine: no record %s; see `telex quarantine list`\n", a->record);
         return EXIT_FAILED;
     }
-    printf("%zu %s\n", n, strcmp(a->act, "retry") == 0 ? "put back; they run at the next start" : "dropped");
-    return EXIT_FINE;
+    printf("%zu %s\n", n,
+           strcmp(a->act, "drop") == 0 ? "dropped"
+           : runs                      ? "put back"
+                                       : "put back; they run at the next start");
+    return err < 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
 int cmd_quarantine(int argc, char **argv) {

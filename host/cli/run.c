@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "../command.h"
 #include "../engine.h"
 #include "../log.h"
 #include "../serve.h"
@@ -109,6 +110,7 @@ static int run(const struct config *config, const struct arguments *a) {
     uv_loop_t loop;
     struct engine *engine = NULL;
     struct serve *serve = NULL;
+    struct control *control = NULL;
     struct signals signals = {0};
     char why[512] = "";
     signal(SIGPIPE, SIG_IGN);
@@ -116,6 +118,8 @@ static int run(const struct config *config, const struct arguments *a) {
     int err = engine_create(&engine, config, &loop, why, sizeof(why));
     if (err == 0)
         err = serve_start(&serve, engine, why, sizeof(why));
+    if (err == 0)
+        err = command_start(&control, engine, why, sizeof(why));
     if (err == 0) {
         watch_signals(&signals, engine);
         engine->once = a->once;
@@ -123,6 +127,7 @@ static int run(const struct config *config, const struct arguments *a) {
     }
     if (err < 0) {
         log_say(TELEX_ERROR, "host", "%s", why);
+        serve_stop(serve);
         engine_destroy(engine);
         return EXIT_FAILED;
     }
@@ -132,6 +137,7 @@ static int run(const struct config *config, const struct arguments *a) {
     uv_run(&loop, UV_RUN_DEFAULT);
     say_sum(engine);
     serve_stop(serve);
+    control_stop(control);
     int code = engine->exit_code;
     if (engine_hangs(engine)) {
         log_say(TELEX_WARN, "host", "a plugin is still in a call; its step runs again at the next start");

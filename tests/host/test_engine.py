@@ -129,6 +129,28 @@ def test_a_quarantined_record_can_be_retried_and_dropped(tmp_path):
     assert missing.returncode == 1 and "no record 9-9" in missing.stderr
 
 
+def test_a_running_host_is_asked_to_put_a_quarantined_record_back(tmp_path):
+    wire = chain(tmp_path, 3, middle="stage-reject", more=", attempts: 1")
+    process = wire.start(once=False)
+    try:
+        end = time.monotonic() + 20 * SLOW
+        while time.monotonic() < end and (not wire.journal.exists() or len(wire.quarantine()) < 3):
+            time.sleep(0.05)
+        first, second = [entry["number"] for entry in wire.quarantine()[:2]]
+        assert "put back" in wire.command("quarantine", "retry", str(wire.journal), first).stdout
+        dropped = wire.command("quarantine", "drop", str(wire.journal), second)
+        assert dropped.returncode == 0, dropped.stderr
+        end = time.monotonic() + 20 * SLOW
+        while time.monotonic() < end and wire.query("SELECT count(*) FROM quarantine") != [(2,)]:
+            time.sleep(0.05)
+        assert wire.query("SELECT count(*) FROM quarantine") == [(2,)]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20 * SLOW) == 0
+    clean, text = wire.audit()
+    assert clean, text
+
+
 def test_a_plugin_that_hangs_in_process_loses_its_step_and_the_wire_goes_on(tmp_path):
     wire = Wire(tmp_path, """
 pipeline: hang
