@@ -223,6 +223,17 @@ static void say_done(struct desk *desk, telex_lease lease, const struct story *s
         tally->cached_tokens, tally->written, tally->rewritten, tally->quoted, tally->dropped);
 }
 
+/* What the gate refused, for whoever looks for the reason: never part of a dispatch. */
+static void say_refusals(struct desk *desk, telex_lease lease, const struct draft *draft) {
+    for (size_t i = 0; i < draft->n_pieces; i++)
+        for (size_t r = 0; r < draft->pieces[i].n_refusals; r++) {
+            const struct refusal *refusal = &draft->pieces[i].refusals[r];
+            telex_say(desk->host, TELEX_DEBUG, lease, DESK_NAME ": %s refused (%s: %s): %s",
+                      refusal->question ? "question" : gate_field_names[draft->pieces[i].field],
+                      gate_rule_name((enum gate_rule)refusal->rule), refusal->why, refusal->text);
+        }
+}
+
 static telex_status write_story(struct desk *desk, telex_lease lease, struct story *story) {
     const struct telex_host *host = desk->host;
     const struct telex_models *models;
@@ -256,6 +267,7 @@ static telex_status write_story(struct desk *desk, telex_lease lease, struct sto
         return telex_fail(host, lease, status, "story %.64s: the model could not be used: %s", story->id,
                           why);
     const char *missing = draft_stands(draft, (size_t)desk->config.min_body, (size_t)desk->config.min_faq);
+    say_refusals(desk, lease, draft);
     say_done(desk, lease, story, draft);
     if (missing)
         return telex_fail(host, lease, TELEX_REJECT, "story %.64s: the dispatch cannot stand: %s", story->id,

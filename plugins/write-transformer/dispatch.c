@@ -78,8 +78,8 @@ static void build_spans(struct telex_builder *b, const struct brief *brief, cons
         build_span(b, brief, &piece->citations[i]);
 }
 
-/* The rules that a piece passed: all of them when a model wrote it, shape and novelty of place for own words.
- */
+/* The rules that a piece passed (of a record's own words: those about shape and repetition), and why earlier
+ * attempts did not. What was refused itself goes to the log only. */
 static void build_checks(struct telex_builder *b, const struct piece *piece) {
     bool own = piece->origin == ORIGIN_QUOTED || piece->origin == ORIGIN_TITLE;
     telex_build_map_begin(b);
@@ -106,8 +106,6 @@ static void build_checks(struct telex_builder *b, const struct piece *piece) {
         telex_build_text(b, gate_rule_name((enum gate_rule)refusal->rule));
         telex_build_key(b, "why");
         telex_build_text(b, refusal->why);
-        telex_build_key(b, "text");
-        telex_build_text(b, refusal->text);
         telex_build_map_end(b);
     }
     telex_build_map_end(b);
