@@ -134,15 +134,41 @@ static bool leads_to(const struct facts *draft, const struct name *name, const s
     return !nearest; /* no name before the verb: a pronoun or a role, whose name the context has */
 }
 
-static bool is_passive_near(const struct facts *f, size_t verb) {
+/* Whether the nearest free name before the source's verb is the draft's. */
+static bool is_subject(const struct facts *draft, const struct name *name, const struct facts *source,
+                       size_t verb) {
+    for (size_t i = source->n_names; i-- > 0;) {
+        const struct name *run = &source->names[i];
+        if (run->last <= verb && !is_governed(source, run->first))
+            return run_matches(draft, name, source, run);
+    }
+    return false;
+}
+
+/* "was quoted", "will be bought": a participle behind a form of to be. */
+static bool is_passive(const struct facts *f, size_t verb) {
+    static const char *const forms[] = {"is", "are", "was", "were", "be", "been", "being"};
+    static const char *const odd[] = {"bought", "sold",  "told",  "made",   "held",    "led",
+                                      "set",    "given", "taken", "paid",   "built",   "cut",
+                                      "found",  "shown", "known", "driven", "written", "seen"};
+    const char *low = f->words[verb].low;
+    size_t len = strlen(low);
+    bool participle = len > 3 && strcmp(low + len - 2, "ed") == 0;
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+        participle |= strcmp(odd[i], low) == 0;
+    for (size_t i = verb > 3 ? verb - 3 : 0; i < verb && participle; i++)
+        for (size_t k = 0; k < sizeof(forms) / sizeof(forms[0]); k++)
+            if (strcmp(forms[k], f->words[i].low) == 0)
+                return true;
+    return false;
+}
+
+static bool is_noun_by(const struct facts *f, size_t verb) {
     size_t to = verb + 8 < f->n_words ? verb + 8 : f->n_words;
-    bool be = false;
-    for (size_t i = verb > 4 ? verb - 4 : 0; i < verb; i++)
-        be |= (f->words[i].flags & LEX_BE) != 0;
     for (size_t i = verb; i < to; i++)
         if (is_low(f, i, "by"))
             return true;
-    return be;
+    return false;
 }
 
 /* The word that the name acts by: the first content word behind it that some source has too, or 0. */
@@ -171,20 +197,37 @@ static bool is_speaker(const struct facts *draft, const struct name *name) {
     return false;
 }
 
+/* "Nazer was quoted by the agency" must not become "Nazer quoted the agency". */
+static bool turns_voice(const struct gate_input *input, const struct name *name, size_t verb) {
+    const struct facts *draft = input->draft;
+    for (size_t i = 0; i < input->sources->n; i++) {
+        const struct facts *source = input->sources->sentences[i];
+        for (size_t w = 0; w < source->n_words; w++)
+            if (strcmp(source->words[w].low, draft->words[verb].low) == 0 &&
+                is_passive(source, w) != is_passive(draft, verb) && is_subject(draft, name, source, w))
+                return true;
+    }
+    return false;
+}
+
 static bool acts_so(const struct gate_input *input, const struct name *name, size_t verb) {
     const struct gate_sources *sources = input->sources;
-    const struct word *word = &input->draft->words[verb];
-    bool said_passive = is_passive_near(input->draft, verb), found = false;
+    const struct facts *draft = input->draft;
+    const struct word *word = &draft->words[verb];
+    bool said_passive = is_passive(draft, verb), found = false;
     for (size_t i = 0; i < sources->n; i++) {
         const struct facts *source = sources->sentences[i];
         for (size_t w = 0; w < source->n_words; w++) {
             if (source->words[w].kind != WORD_TEXT || !word_related(&source->words[w], word))
                 continue;
             found = true;
-            if (leads_to(input->draft, name, source, w))
+            bool leads = leads_to(draft, name, source, w), turned = said_passive != is_passive(source, w);
+            if (turned && strcmp(source->words[w].low, word->low) == 0) {
+                if (!is_subject(draft, name, source, w))
+                    return true; /* the voice changed, and with it who stands first */
+            } else if (leads || is_noun_by(source, w) != is_noun_by(draft, verb)) {
                 return true;
-            if (said_passive != is_passive_near(source, w))
-                return true; /* the voice changed, so the order may */
+            }
         }
     }
     return !found;
@@ -229,8 +272,9 @@ static bool given_to_another(const struct gate_input *input, const struct number
     return another;
 }
 
-/* "of Pemberton", "in U.S.": whether the name is only ever the bare subject in the sources. */
-static bool only_acts(const struct gate_input *input, const struct name *name) {
+/* "of Pemberton", "in U.S.": whether the name is only ever the bare subject in the sources; for a place
+ * ("in Kuwait") also whether it is only ever an owner there ("Kuwait's minister"). */
+static bool only_acts(const struct gate_input *input, const struct name *name, bool place) {
     bool found = false;
     for (size_t s = 0; s < input->sources->n; s++) {
         const struct facts *source = input->sources->sentences[s];
@@ -242,7 +286,8 @@ static bool only_acts(const struct gate_input *input, const struct name *name) {
             const struct word *next = run->last < source->n_words ? &source->words[run->last] : NULL;
             bool acts = next && ((next->flags & (LEX_BE | LEX_REPORT | LEX_MODAL | LEX_PLAN | LEX_EXPECT)) ||
                                  next->low[0] == ',' || (next->flags & LEX_CONJ));
-            if (is_governed(source, run->first) || source->words[run->last - 1].possessive || !acts)
+            bool owns = source->words[run->last - 1].possessive;
+            if (is_governed(source, run->first) || (owns && !place) || (!acts && !owns))
                 return false;
         }
     }
@@ -329,7 +374,7 @@ static void belongings_kept(const struct gate_input *input, struct gate_verdict 
         size_t at = first > 1 && is_low(draft, first - 1, "the") ? first - 2 : first - 1;
         bool held =
             first > 0 && (is_low(draft, at, "of") || is_low(draft, at, "in") || is_low(draft, at, "at"));
-        if (held && only_acts(input, &draft->names[i]))
+        if (held && only_acts(input, &draft->names[i], !is_low(draft, at, "of")))
             gate_fail(verdict, GATE_TOGETHER, "\"%.*s\" only acts in the sources",
                       (int)draft->words[first].len, draft->text + draft->words[first].start);
     }
@@ -349,9 +394,10 @@ void gate_together(const struct gate_input *input, struct gate_verdict *verdict)
     for (size_t i = 0; i < draft->n_names; i++) {
         const struct name *name = &draft->names[i];
         size_t verb = verb_of(draft, name, input->sources);
-        if (verb == 0 || is_governed(draft, name->first) || is_speaker(draft, name))
+        if (verb == 0 || is_governed(draft, name->first) || draft->words[name->last - 1].possessive)
             continue;
-        if (draft->words[name->last - 1].possessive || acts_so(input, name, verb))
+        bool right = is_speaker(draft, name) ? !turns_voice(input, name, verb) : acts_so(input, name, verb);
+        if (right)
             continue;
         const struct word *first = &draft->words[name->first], *last = &draft->words[name->last - 1];
         gate_fail(verdict, GATE_TOGETHER, "\"%.*s\" does not \"%s\" in the sources",

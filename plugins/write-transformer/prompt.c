@@ -33,11 +33,13 @@ static const struct {
      "piers "
      "were expected to open by May 4.",
      "{\"text\": \"Port director Ulla Brandt said the piers were expected to open by May 4.\"}"},
-    {"Task: headline\nSentence: The port authority of Lund said it had agreed to lease two piers to Nordvik "
+    {"Task: headline of at most 12 words\nSentence: The port authority of Lund said it had agreed to lease "
+     "two piers to Nordvik "
      "Lines for "
      "$12.5 million a year.",
      "{\"text\": \"Lund port agrees to lease two piers to Nordvik Lines\"}"},
-    {"Task: heading\nSentence: Traders said Harlan Steel Co may sell about 20% of its Dover unit, but the "
+    {"Task: heading of at most 7 words\nSentence: Traders said Harlan Steel Co may sell about 20% of its "
+     "Dover unit, but the "
      "company "
      "denied that it was in talks.",
      "{\"text\": \"Harlan Steel denies talks on Dover unit\"}"},
@@ -47,7 +49,8 @@ static const struct {
      "{\"text\": \"How much would Nordvik Lines pay for the two piers?\"}"},
 };
 
-static const char *const task_names[] = {"rewrite", "headline", "heading", "question"};
+static const char *const task_names[] = {"rewrite", "headline of at most 12 words",
+                                         "heading of at most 7 words", "question"};
 static const char schema_text[] =
     "{\"type\":\"object\",\"properties\":{\"text\":{\"type\":\"string\"}},\"required\":[\"text\"],"
     "\"additionalProperties\":false}";
@@ -71,33 +74,24 @@ static const char *context_of(const struct brief *brief, uint32_t sentence) {
 }
 
 int prompt_make(struct prompt *prompt, const struct brief *brief, uint32_t sentence, enum prompt_task task,
-                const char *refused, const char *why) {
+                const char *why) {
     memset(prompt, 0, sizeof(*prompt));
     add(prompt, TELEX_ROLE_SYSTEM, system_text);
     for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
         add(prompt, TELEX_ROLE_USER, examples[i].asked);
         add(prompt, TELEX_ROLE_ASSISTANT, examples[i].answered);
     }
-    const char *modern = brief->sentences[sentence].modern, *context = context_of(brief, sentence);
+    const char *modern = brief->sentences[sentence].modern, *context = context_of(brief, sentence),
+               *note = "";
+    if (why)
+        note = arena_print(brief->arena, "Note: stay closer to the Sentence; last time %s.\n", why);
+    if (!context || !note)
+        return -ENOMEM;
     char *asked =
-        context ? arena_print(brief->arena, "Task: %s\n%sSentence: %s", task_names[task], context, modern)
-                : NULL;
+        arena_print(brief->arena, "Task: %s\n%s%sSentence: %s", task_names[task], note, context, modern);
     if (!asked)
         return -ENOMEM;
     add(prompt, TELEX_ROLE_USER, asked);
-    if (refused) {
-        json_t *text = json_string_nocheck(refused);
-        char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
-        char *answer = quoted ? arena_print(brief->arena, "{\"text\": %s}", quoted) : NULL;
-        char *again =
-            arena_print(brief->arena, "Refused: %s. Do the task again and stay closer to the Sentence.", why);
-        free(quoted);
-        json_decref(text);
-        if (!answer || !again)
-            return -ENOMEM;
-        add(prompt, TELEX_ROLE_ASSISTANT, answer);
-        add(prompt, TELEX_ROLE_USER, again);
-    }
     prompt->draft = bytes_of(modern);
     prompt->key = "text";
     prompt->schema = schema_text;

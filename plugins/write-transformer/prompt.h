@@ -27,7 +27,7 @@ struct prompt {
 /* Ask `task` about a sentence of the brief. `refused` (may be NULL) is an answer that the gate refused and
  * `why` its reason. The prompt points into the arena and the brief. 0 or -ENOMEM. [any] */
 int prompt_make(struct prompt *prompt, const struct brief *brief, uint32_t sentence, enum prompt_task task,
-                const char *refused, const char *why);
+                const char *why);
 
 /* The text of an answer, by the prompt's key; NULL when it is no such JSON. [any] */
 char *prompt_answer(const struct prompt *prompt, struct arena *arena, const char *json, size_t len);

@@ -105,7 +105,7 @@ static void answer(const struct script *script, const char *asked, char *out, si
     topic_of(sentence, topic, sizeof(topic));
     if (strcmp(kind, "question") == 0)
         snprintf(out, cap, "What was said about %s?", topic);
-    else if (strcmp(kind, "heading") == 0)
+    else if (strncmp(kind, "heading", 7) == 0)
         snprintf(out, cap, "What is said of %s", topic);
     else
         snprintf(out, cap, "%s", sentence);
