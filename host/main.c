@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"graph", "CONFIG", "draw a pipeline as DOT", cmd_graph},                            /* cli/graph.c */
     {"plugins", "[NAME]", "list plugins, or show one's options and ports", cmd_plugins}, /* cli/plugins.c */
     {"stage", "NAME [-o KEY=VALUE]...", "one stage alone: JSONL in, JSONL out", cmd_stage}, /* cli/stage.c */
+    {"model", "COMMAND", "models: list, pull, show, tokenize, generate", cmd_model}, /* cli/model.c */
     {"dispatches", "CONFIG [DSP-ID]", "list dispatches, or one whole with its records",
      cmd_dispatches},                                                 /* cli/dispatches.c */
     {"audit", "CONFIG", "is every record accounted for?", cmd_audit}, /* cli/audit.c */

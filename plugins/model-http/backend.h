@@ -33,7 +33,7 @@ struct http_job {
     atomic_bool cancelled;
     int64_t submitted_ms, deadline_ms;      /* monotonic; 0: none */
     int64_t started_us, first_us, heard_us; /* heard: the last byte came */
-    bool stalled;
+    bool stalled, late;
     char *body;              /* owned: the request */
     struct grammar *grammar; /* owned; NULL: free text */
     CURL *easy;              /* owned while it runs */

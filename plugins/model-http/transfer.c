@@ -108,7 +108,6 @@ static void conclude(struct http_backend *b, struct http_job *job, CURLcode code
     struct reply *r = &job->reply;
     long http = 0;
     curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &http);
-    int64_t now_ms = now_us() / 1000;
     if (atomic_load(&job->cancelled))
         report_failure(job, TELEX_CANCELLED, "cancelled after %u pieces of text", r->pieces);
     else if (job->stalled)
@@ -118,7 +117,7 @@ static void conclude(struct http_backend *b, struct http_job *job, CURLcode code
         report_failure(job, TELEX_RETRY, "%s: its answer is over %zu bytes", b->who, r->limit);
     else if (r->problem[0])
         report_failure(job, TELEX_RETRY, "%s: %s", b->who, r->problem);
-    else if (code == CURLE_OPERATION_TIMEDOUT && job->deadline_ms && now_ms >= job->deadline_ms)
+    else if (job->late)
         report_failure(job, TELEX_RETRY, "%s: not done within %lld ms, %u pieces of text came", b->who,
                        (long long)(job->deadline_ms - job->submitted_ms), r->pieces);
     else if (code != CURLE_OK)
@@ -162,9 +161,6 @@ static bool start(struct http_backend *b, struct http_job *job) {
     CURL *easy = curl_easy_init();
     if (!easy)
         return false;
-    int64_t now_ms = now_us() / 1000, most_ms = c->timeout_ms;
-    if (job->deadline_ms && job->deadline_ms - now_ms < most_ms)
-        most_ms = job->deadline_ms > now_ms ? job->deadline_ms - now_ms : 1;
     job->easy = easy;
     job->started_us = job->heard_us = now_us();
     curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
@@ -180,7 +176,7 @@ static bool start(struct http_backend *b, struct http_job *job) {
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->curl_error);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)most_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
     if (curl_multi_add_handle(b->multi, easy) == CURLM_OK)
         return true;
     curl_easy_cleanup(easy);
@@ -270,23 +266,6 @@ static void end_cancelled(struct http_backend *b) {
     }
 }
 
-/* End what the server has forgotten. (curl's own low-speed rule counts what was sent as well.) Milliseconds
- * until the next one may be due, at most POLL_MS. */
-static int end_stalled(struct http_backend *b) {
-    int64_t nearest_ms = POLL_MS;
-    for (struct http_job *job = b->active, *next; job; job = next) { /* only this thread changes the list */
-        next = job->next;
-        int64_t left_ms = b->config.stall_timeout_ms - (now_us() - job->heard_us) / 1000;
-        if (left_ms <= 0) {
-            job->stalled = true;
-            end_transfer(b, job, CURLE_OPERATION_TIMEDOUT);
-        } else if (left_ms < nearest_ms) {
-            nearest_ms = left_ms;
-        }
-    }
-    return (int)nearest_ms;
-}
-
 static void end_finished(struct http_backend *b) {
     int left;
     for (CURLMsg *message; (message = curl_multi_info_read(b->multi, &left));) {
@@ -299,6 +278,31 @@ static void end_finished(struct http_backend *b) {
     }
 }
 
+/* Milliseconds that a job still has: until the server counts as stuck, or its own time is over. */
+static int64_t left_ms(const struct http_backend *b, const struct http_job *job) {
+    int64_t stall_ms = b->config.stall_timeout_ms - (now_us() - job->heard_us) / 1000;
+    int64_t own_ms = job->deadline_ms ? job->deadline_ms - now_us() / 1000 : stall_ms;
+    return own_ms < stall_ms ? own_ms : stall_ms;
+}
+
+/* End what takes too long. (curl's own low-speed rule counts what was sent as well.) Milliseconds until the
+ * next one may be due, at most POLL_MS. */
+static int end_overdue(struct http_backend *b) {
+    int64_t nearest_ms = POLL_MS;
+    for (struct http_job *job = b->active, *next; job; job = next) { /* only this thread changes the list */
+        next = job->next;
+        int64_t left = left_ms(b, job);
+        if (left <= 0) {
+            job->late = job->deadline_ms && now_us() / 1000 >= job->deadline_ms;
+            job->stalled = !job->late;
+            end_transfer(b, job, CURLE_OPERATION_TIMEDOUT);
+        } else if (left < nearest_ms) {
+            nearest_ms = left;
+        }
+    }
+    return (int)nearest_ms;
+}
+
 void *transfer_main(void *arg) {
     struct http_backend *b = arg;
     for (;;) {
@@ -307,7 +311,7 @@ void *transfer_main(void *arg) {
         int running;
         curl_multi_perform(b->multi, &running);
         end_finished(b);
-        int sleep_ms = end_stalled(b);
+        int sleep_ms = end_overdue(b);
         pthread_mutex_lock(&b->lock);
         bool over = b->closing && !b->waiting && !b->active;
         bool waiting = b->waiting != NULL, room = b->n_active < (uint32_t)b->config.max_parallel;
