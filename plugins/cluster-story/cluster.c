@@ -29,11 +29,11 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
         .lead_bytes = (uint32_t)options->lead_bytes,
         .title_word = TEXT_WEIGHT_ONE,
         .title_pair = 20,
-        .title_name = 8,
+        .title_name = 6,
         .title_number = 24,
         .lead_word = 6,
-        .lead_pair = 4,
-        .lead_name = 16,
+        .lead_pair = 3,
+        .lead_name = 15,
         .lead_number = 14,
     };
     if (index_init(&cluster->index, (uint32_t)options->prior) != 0 || records_init(cluster) != 0) {

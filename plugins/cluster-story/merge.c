@@ -58,6 +58,8 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
         (cluster->options.join - cluster->options.merge) / (smaller->n_reports * smaller->n_reports);
     bool one_hand = same_outlets(smaller, smaller == a ? b : a) && one_hand_tells(cluster, smaller);
     need += one_hand ? cluster->options.same_outlet : 0;
+    if (smaller->n_reports == 1 && smaller->members[0]->column)
+        need += cluster->options.column;
     double age_a = score_age_need(cluster, a), age_b = score_age_need(cluster, b);
     need += age_a > age_b ? age_a : age_b;
     if (score < need || far_apart(cluster, a, b))

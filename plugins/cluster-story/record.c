@@ -75,6 +75,7 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
     record->version = from->version;
     record->event_ms = event_ms;
     record->primary = from->primary;
+    record->column = doc->column;
     record->simhash = doc->simhash;
     record->whole_hash = doc->whole_hash;
     record->title_hash = doc->title_hash;

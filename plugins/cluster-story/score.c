@@ -301,7 +301,7 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     candidate->conflict = options->conflict * (against < 3 ? against : 3) / 3;
     candidate->score = ((1 - options->member) * candidate->profile + options->member * candidate->member) *
                            candidate->time * evidence_factor(cluster, candidate->evidence) -
-                       candidate->conflict - candidate->outlet;
+                       candidate->conflict - candidate->outlet - (record->column ? options->column : 0);
     candidate->need = score_need(cluster, story);
 }
 

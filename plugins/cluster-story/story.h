@@ -47,6 +47,7 @@ struct record {
     uint32_t n_words;
     uint8_t likeness; /* enum cluster_likeness */
     uint8_t primary;
+    uint8_t column; /* a list or notice by its form */
     uint8_t n_anchors;
     uint8_t n_title_terms;
     uint32_t n_terms;

@@ -227,6 +227,19 @@ static uint32_t word_weight(const struct text_rules *rules, const struct token *
     return weight;
 }
 
+/* The hash of what the words at `i` and `i` + 1 are together; 0: two words. */
+static uint64_t compound(const struct token_list *list, uint32_t i, uint8_t *per_mille) {
+    if (i + 1 >= list->n || (list->tokens[i + 1].gap & (GAP_BREAK | GAP_COMMA)))
+        return 0;
+    const char *one = words_compound(token_text(list, i), list->tokens[i].len, token_text(list, i + 1),
+                                     list->tokens[i + 1].len);
+    if (!one)
+        return 0;
+    uint64_t hash = text_hash(one, strlen(one));
+    *per_mille = (uint8_t)words_per_mille(hash);
+    return hash;
+}
+
 /* Terms of one field, tokens [from, to). */
 static void read_field(struct build *build, const struct token_list *list, uint32_t from, uint32_t to,
                        bool title) {
@@ -251,7 +264,10 @@ static void read_field(struct build *build, const struct token_list *list, uint3
         if (names && i >= name_end && (token->flags & TOKEN_CAP))
             name_end = i + add_name(build, list, i, title);
         uint8_t per_mille;
-        uint64_t hash = word_hash(token_text(list, i), token->len, &per_mille);
+        uint64_t hash = compound(list, i, &per_mille);
+        uint32_t step = hash ? 2 : 1;
+        if (!hash)
+            hash = word_hash(token_text(list, i), token->len, &per_mille);
         if (!(token->flags & TOKEN_IDEO))
             add_term(build, hash, word_weight(rules, token, title, names), TEXT_WORD, per_mille, title);
         if (before && near(token)) {
@@ -261,7 +277,7 @@ static void read_field(struct build *build, const struct token_list *list, uint3
             add_term(build, mix(before, hash), weight, TEXT_PAIR, 0, title);
         }
         before = hash;
-        i++;
+        i += step;
     }
 }
 
@@ -327,6 +343,23 @@ static void add_shingles(struct build *build, const struct token_list *list, uin
     }
 }
 
+/* "10 stocks with easy gains", "Top tips for ...": lists. "X buys 300 shares of Y", "Is Y stock a buy?":
+ * notices that differ in one name. */
+static bool column_form(const struct token_list *list, uint32_t from, uint32_t to) {
+    unsigned seen = 0;
+    for (uint32_t i = from; i < to; i++)
+        seen |= words_column(token_text(list, i), list->tokens[i].len);
+    if ((seen & WORDS_PAPER) && (seen & WORDS_TRADE))
+        return true;
+    if (!(seen & WORDS_LISTED) || from == to)
+        return false;
+    const struct token *first = &list->tokens[from];
+    const char *text = token_text(list, from);
+    bool counts = (first->flags & TOKEN_DIGIT) && !(first->flags & TOKEN_ALPHA) && first->len <= 3;
+    return counts || (first->len == 3 && memcmp(text, "top", 3) == 0) ||
+           (first->len == 4 && memcmp(text, "best", 4) == 0);
+}
+
 static uint64_t hash_words(const struct token_list *list, uint32_t from, uint32_t to, uint64_t seed) {
     for (uint32_t i = from; i < to; i++)
         seed = mix(seed, text_hash(token_text(list, i), list->tokens[i].len));
@@ -351,6 +384,7 @@ void text_analyse(struct text_doc *doc, struct text_slice title, struct text_sli
     read_field(&build, &list, from, to, true);
     add_shingles(&build, &list, from, to);
     doc->n_words = to - from;
+    doc->column = column_form(&list, from, to);
     if (to > from)
         doc->title_hash = hash_words(&list, from, to, 1);
     doc->whole_hash = mix(doc->title_hash, hash_body(body));

@@ -35,21 +35,41 @@ LIST(ordinal_words,
     "part", "phase", "round", "route", "season", "series", "session", "stage", "step", "version", "vol", "volume",
     "week");
 
+LIST(list_words, "etfs", "funds", "gadgets", "ideas", "lessons", "picks", "predictions", "reasons", "shares", "stocks",
+    "takeaways", "things", "tips", "trends", "ways");
+
+LIST(paper_words, "dividend", "dividends", "etf", "etfs", "holdings", "position", "share", "shares", "stake", "stock",
+    "stocks");
+
+LIST(trade_words, "acquires", "boosts", "bought", "buy", "buying", "buys", "cuts", "decreased", "has", "hold", "increased",
+    "lowers", "purchases", "raises", "sell", "sells", "sold", "trims", "watch");
+
 LIST(exchange_words, "asx", "bse", "cve", "epa", "fra", "hkg", "lon", "lse", "nasdaq", "nse", "nyse", "nysearca", "otc",
     "otcmkts", "sgx", "tse", "tsx", "tsxv");
 
-/* from, to: pairs, sorted by `from`. */
+/* from, to: sorted by `from`. */
 static const struct { const char *from, *to; } same_words[] = {
     {"acquir", "buy"}, {"acquisition", "buy"}, {"america", "usa"}, {"american", "usa"}, {"artificial", "ai"},
-    {"autonomou", "selfdriv"}, {"barr", "barrel"}, {"bbl", "barrel"}, {"begin", "start"}, {"boss", "ceo"},
-    {"britain", "uk"}, {"british", "uk"}, {"chairman", "chair"}, {"chines", "china"}, {"chipmaker", "chip"},
-    {"climb", "ris"}, {"cost", "pric"}, {"debut", "launch"}, {"decreas", "cut"}, {"dlr", "dollar"},
-    {"driverl", "selfdriv"}, {"drop", "fall"}, {"earning", "profit"}, {"euro", "euro"},
-    {"fell", "fall"}, {"film", "movie"}, {"firm", "company"}, {"french", "franc"}, {"german", "germany"},
-    {"introduc", "launch"}, {"jump", "ris"}, {"lower", "cut"}, {"maker", "mak"}, {"million", "mln"},
-    {"plung", "fall"}, {"purchas", "buy"}, {"reduc", "cut"}, {"reveal", "launch"}, {"robotaxi", "robotaxi"},
-    {"rose", "ris"}, {"semiconductor", "chip"}, {"share", "stock"}, {"slid", "fall"}, {"soar", "ris"},
-    {"surg", "ris"}, {"unveil", "launch"}, {"video", "video"},
+    {"automak", "carmak"}, {"automobil", "car"}, {"autonomous", "selfdriv"}, {"bbl", "barrel"}, {"begin", "start"},
+    {"blaz", "fir"}, {"boss", "ceo"}, {"britain", "uk"}, {"british", "uk"}, {"buyout", "buy"},
+    {"chairman", "chair"}, {"children", "child"}, {"chines", "china"}, {"chipmak", "chip"}, {"chipmaker", "chip"},
+    {"climb", "ris"}, {"cop", "polic"}, {"cost", "pric"}, {"cuban", "cuba"}, {"dead", "die"},
+    {"death", "die"}, {"debut", "launch"}, {"decreas", "cut"}, {"died", "die"}, {"dlr", "dollar"},
+    {"driverless", "selfdriv"}, {"drop", "fall"}, {"earn", "profit"}, {"fell", "fall"}, {"film", "movie"},
+    {"firm", "company"}, {"french", "franc"}, {"gasolin", "gas"}, {"german", "germany"}, {"indian", "india"},
+    {"inquiry", "prob"}, {"introduc", "launch"}, {"investigat", "prob"}, {"investigation", "prob"}, {"iranian", "iran"},
+    {"israeli", "israel"}, {"japanes", "japan"}, {"jump", "ris"}, {"kid", "child"}, {"korean", "korea"},
+    {"lower", "cut"}, {"negotiation", "talk"}, {"petrol", "gas"}, {"plung", "fall"}, {"purchas", "buy"},
+    {"quak", "earthquak"}, {"reduc", "cut"}, {"reveal", "launch"}, {"robotaxis", "robotaxi"}, {"rose", "ris"},
+    {"russian", "russia"}, {"semiconductor", "chip"}, {"shar", "stock"}, {"slid", "fall"}, {"smartphon", "phon"},
+    {"soar", "ris"}, {"surg", "ris"}, {"takeover", "buy"}, {"tumbl", "fall"}, {"ukrainian", "ukrain"},
+    {"unveil", "launch"}, {"vehicl", "car"},
+};
+
+/* Two words that are one thing with one name. */
+static const struct { const char *first, *second, *to; } compounds[] = {
+    {"artificial", "intelligence", "ai"}, {"electric", "vehicle", "ev"}, {"electric", "vehicles", "ev"},
+    {"self", "driving", "selfdriv"},      {"united", "kingdom", "uk"},   {"united", "states", "usa"},
 };
 /* clang-format on */
 
@@ -78,6 +98,12 @@ bool words_stop(const char *word, size_t len) {
     return listed(stop_words, COUNT(stop_words), word, len);
 }
 
+unsigned words_column(const char *word, size_t len) {
+    return (listed(list_words, COUNT(list_words), word, len) ? WORDS_LISTED : 0u) |
+           (listed(paper_words, COUNT(paper_words), word, len) ? WORDS_PAPER : 0u) |
+           (listed(trade_words, COUNT(trade_words), word, len) ? WORDS_TRADE : 0u);
+}
+
 bool words_exchange(const char *word, size_t len) {
     return listed(exchange_words, COUNT(exchange_words), word, len);
 }
@@ -97,6 +123,15 @@ const char *words_same(const char *stem, size_t len) {
             high = mid;
         else
             low = mid + 1;
+    }
+    return NULL;
+}
+
+const char *words_compound(const char *first, size_t first_len, const char *second, size_t second_len) {
+    for (size_t i = 0; i < COUNT(compounds); i++) {
+        if (compare(first, first_len, compounds[i].first) == 0 &&
+            compare(second, second_len, compounds[i].second) == 0)
+            return compounds[i].to;
     }
     return NULL;
 }
