@@ -28,13 +28,13 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
     cluster->rules = (struct text_rules){
         .lead_bytes = (uint32_t)options->lead_bytes,
         .title_word = TEXT_WEIGHT_ONE,
-        .title_pair = 20,
-        .title_name = 6,
-        .title_number = 24,
+        .title_pair = 18,
+        .title_name = 14,
+        .title_number = 35,
         .lead_word = 6,
-        .lead_pair = 3,
-        .lead_name = 15,
-        .lead_number = 14,
+        .lead_pair = 8,
+        .lead_name = 13,
+        .lead_number = 15,
     };
     if (index_init(&cluster->index, (uint32_t)options->prior) != 0 || records_init(cluster) != 0) {
         cluster_destroy(cluster);
@@ -77,29 +77,30 @@ static int64_t event_time(const struct cluster *cluster, const struct cluster_re
     return ms > 0 ? ms : cluster->clock_ms;
 }
 
-/* Put a record in its story, founding it where `event` says so. Used live and in replay. */
+/* Put a record in its story, founding it where `event` says so. Used live and in replay. Takes the record,
+ * also on failure. */
 static int apply_join(struct cluster *cluster, const struct cluster_event *event, struct record *record,
                       struct text_slice url, struct story **out) {
     struct story *story = story_by_seq(cluster, event->story);
+    int err = -EBADMSG;
+    if (!story && event->story != event->seq)
+        goto undo_record;
     record->seq = event->seq;
     record->likeness = (uint8_t)event->likeness;
     record->like = event->like;
     cluster->clock_ms = event->clock_ms;
-    if (!story) {
-        if (event->story != event->seq)
-            return -EBADMSG;
+    err = -ENOMEM;
+    if (!story)
         story = story_new(cluster, event->seq, record->id);
-        if (!story)
-            return -ENOMEM;
-    }
-    int err = record_link(cluster, record, url);
-    if (!err)
-        err = story_add(cluster, story, record);
-    if (!err)
-        err = story_note_event(story, event->seq);
-    if (!err)
-        story_touch(cluster, story);
+    if (!story || record_link(cluster, record, url) != 0 || story_add(cluster, story, record) != 0 ||
+        story_note_event(story, event->seq) != 0)
+        goto undo_record;
+    story_touch(cluster, story);
     *out = story;
+    return 0;
+undo_record:
+    if (!record->story)
+        record_free(cluster, record);
     return err;
 }
 
@@ -139,11 +140,11 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
     cluster_explain(
         cluster,
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
-        "evidence %.2f, time %.3f, conflict -%.3f (%u agree, %u against), outlet -%.3f",
+        "evidence %.2f, time %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f",
         id, record->id.data, best->story->id, best->story->n_reports, decision, best->score, best->need,
         best->profile, best->member, best->nearest ? (int)best->nearest->id.len : 0,
-        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->conflict, best->agree,
-        best->contradict, best->outlet);
+        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->accord, best->agree,
+        best->conflict, best->contradict, best->outlet);
 }
 
 /* The story that a record belongs to, or NULL: it founds its own. */

@@ -31,7 +31,7 @@ struct cluster_options {
     int64_t max_records, max_listed, lead_bytes;
     double join, join_rise, age_rise, merge, density, evidence, member;
     double quorum, quorum_pair;
-    double conflict, same_outlet, column;
+    double conflict, accord, same_outlet, column;
     int64_t prior;
 };
 

@@ -207,16 +207,15 @@ int record_link(struct cluster *cluster, struct record *record, struct text_slic
         if (chain->newest)
             link_of(chain->newest, chain->key)->newer = record;
         chain->newest = record;
+        record->n_keys++;
     }
     return 0;
 }
 
 static void unlink_keys(struct cluster *cluster, struct record *record) {
-    for (int i = 0; i < RECORD_KEYS && record->keys[i].key; i++) {
+    for (int i = 0; i < record->n_keys; i++) {
         struct key_link *link = &record->keys[i];
         uint32_t slot = key_slot(cluster, link->key);
-        if (cluster->keys[slot].key != link->key)
-            continue; /* linking was cut short */
         if (link->older)
             link_of(link->older, link->key)->newer = link->newer;
         if (link->newer)

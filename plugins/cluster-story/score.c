@@ -299,9 +299,11 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     uint32_t against =
         candidate->contradict > candidate->agree ? candidate->contradict - candidate->agree : 0;
     candidate->conflict = options->conflict * (against < 3 ? against : 3) / 3;
+    candidate->accord = options->accord * (candidate->agree < 2 ? candidate->agree : 2);
     candidate->score = ((1 - options->member) * candidate->profile + options->member * candidate->member) *
                            candidate->time * evidence_factor(cluster, candidate->evidence) -
-                       candidate->conflict - candidate->outlet - (record->column ? options->column : 0);
+                       candidate->conflict + candidate->accord - candidate->outlet -
+                       (record->column ? options->column : 0);
     candidate->need = score_need(cluster, story);
 }
 

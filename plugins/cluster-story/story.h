@@ -49,6 +49,7 @@ struct record {
     uint8_t primary;
     uint8_t column; /* a list or notice by its form */
     uint8_t n_anchors;
+    uint8_t n_keys; /* of keys, those linked */
     uint8_t n_title_terms;
     uint32_t n_terms;
     struct key_link keys[RECORD_KEYS];
@@ -108,7 +109,7 @@ struct story {
 struct candidate {
     struct story *story;
     double score; /* after the walk: an estimate; after scoring: the score */
-    double profile, member, evidence, conflict, outlet, time, need;
+    double profile, member, evidence, conflict, accord, outlet, time, need;
     uint32_t agree, contradict; /* anchors */
     struct record *nearest;
 };
