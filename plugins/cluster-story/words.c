@@ -38,11 +38,9 @@ LIST(ordinal_words,
 LIST(list_words, "etfs", "funds", "gadgets", "ideas", "lessons", "picks", "predictions", "reasons", "shares", "stocks",
     "takeaways", "things", "tips", "trends", "ways");
 
-LIST(paper_words, "dividend", "dividends", "etf", "etfs", "holdings", "position", "share", "shares", "stake", "stock",
-    "stocks");
+LIST(paper_words, "dividend", "dividends", "etf", "etfs", "holdings", "position", "price", "share", "shares", "stake", "stock", "stocks");
 
-LIST(trade_words, "acquires", "boosts", "bought", "buy", "buying", "buys", "cuts", "decreased", "has", "hold", "increased",
-    "lowers", "purchases", "raises", "sell", "sells", "sold", "trims", "watch");
+LIST(trade_words, "acquires", "boosts", "bought", "buy", "buying", "buys", "cuts", "decreased", "downgraded", "gap", "gaps", "has", "hold", "increased", "initiates", "lowers", "purchases", "raises", "rating", "reiterates", "sell", "sells", "sold", "target", "trims", "upgraded", "watch");
 
 LIST(exchange_words, "asx", "bse", "cve", "epa", "fra", "hkg", "lon", "lse", "nasdaq", "nse", "nyse", "nysearca", "otc",
     "otcmkts", "sgx", "tse", "tsx", "tsxv");
