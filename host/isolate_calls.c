@@ -51,7 +51,7 @@ static bool may_name(struct isolate *iso, telex_lease lease) {
 /* A lease that is not open: said in the log with the call's name. */
 static telex_status not_open(struct isolate *iso, const char *call, telex_lease lease) {
     char text[128];
-    snprintf(text, sizeof(text), "%s: lease %llu is not open in this stage", call, (unsigned long long)lease);
+    snprintf(text, sizeof(text), "the plugin broke rule lease-once: %s: lease %llu is not open in this stage", call, (unsigned long long)lease);
     iso->host->log(iso->host, TELEX_ERROR, 0, telex_text(text));
     return TELEX_INVALID;
 }

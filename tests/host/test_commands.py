@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands to a running pipeline through its control socket."""
+import json
+import os
+import socket
+import stat
+import time
+
+import pytest
+from wire import SLOW, Wire, kill, lines
+
+REJECTING = """
+pipeline: held
+journal: {path: wire.journal}
+stages:
+  signal: {plugin: source-count, options: {count: 5}}
+  middle: {plugin: stage-reject, from: signal, isolation: thread, attempts: 1}
+  sink: {plugin: sink-file, from: middle, options: {path: out.jsonl}}
+"""
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A host that keeps running, with five records in quarantine."""
+    wire = Wire(tmp_path, REJECTING)
+    host = wire.start(once=False)
+    try:
+        wire.wait_for("runs")
+        end = time.monotonic() + 20 * SLOW
+        while len(wire.quarantine()) < 5 and time.monotonic() < end:
+            time.sleep(0.05)
+        yield wire, host
+    finally:
+        if host.poll() is None:
+            kill(host)
+
+
+def ask(wire, **request):
+    path = wire.folder / "wire.journal.sock"
+    with socket.socket(socket.AF_UNIX) as channel:
+        folder = os.open(path.parent, os.O_PATH)  # a test's folder may be deeper than an address holds
+        try:
+            channel.settimeout(20 * SLOW)
+            channel.connect(f"/proc/self/fd/{folder}/{path.name}")
+        finally:
+            os.close(folder)
+        channel.sendall(json.dumps(request).encode() + b"\n")
+        return json.loads(channel.makefile().readline())
+
+
+def test_status_shows_every_stage_and_edge(running):
+    wire, _ = running
+    status = ask(wire, command="status")
+    assert status["ok"] and status["pipeline"] == "held"
+    assert [stage["name"] for stage in status["stages"]] == ["signal", "middle", "sink"]
+    assert status["stages"][1]["quarantined"] == 5
+
+
+def test_the_socket_is_the_owners_alone_and_goes_with_the_host(running):
+    wire, host = running
+    path = wire.folder / "wire.journal.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ask(wire, command="stop")["ok"]
+    assert host.wait(20 * SLOW) == 0
+    assert not path.exists()
+
+
+def test_quarantine_goes_through_the_running_host(running):
+    wire, host = running
+    first = wire.quarantine()[0]["number"]
+    done = wire.command("quarantine", "drop", str(wire.journal), first)
+    assert (done.returncode, done.stdout) == (0, "1 dropped\n"), done.stderr
+    end = time.monotonic() + 20 * SLOW
+    while len(wire.quarantine()) > 4 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(wire.quarantine()) == 4
+    done = wire.command("quarantine", "retry", str(wire.journal), "all")
+    assert (done.returncode, done.stdout) == (0, "4 put back\n"), done.stderr
+    end = time.monotonic() + 20 * SLOW
+    while len(wire.quarantine()) < 4 and time.monotonic() < end:  # they run and are rejected again
+        time.sleep(0.05)
+    assert len(wire.quarantine()) == 4
+    missing = wire.command("quarantine", "retry", str(wire.journal), "9-9")
+    assert missing.returncode == 1 and "no record 9-9" in missing.stderr
+    assert host.poll() is None
+    assert wire.audit()[0]
+
+
+def test_bad_requests_get_a_clear_answer(running):
+    wire, host = running
+    assert "this host knows status, stop, quarantine" in ask(wire, command="explode")["error"]
+    for bad in ({"act": "burn", "edge": 1, "seq": 1}, {"edge": 1, "seq": 1}, {"act": 7}):
+        assert "retry or drop" in ask(wire, command="quarantine", **bad)["error"]
+    for bad in ({}, {"edge": -1, "seq": 2}, {"edge": 1 << 40, "seq": 2}, {"edge": "1", "seq": [2]}):
+        assert "numbers from" in ask(wire, command="quarantine", act="drop", **bad)["error"]
+    for bad in ({"edge": 1, "seq": 999999}, {"edge": 4000000000, "seq": 1}):
+        assert "no such record" in ask(wire, command="quarantine", act="drop", **bad)["error"]
+    assert len(wire.quarantine()) == 5
+    assert host.poll() is None
+
+
+def test_a_socket_left_by_a_killed_host_is_replaced(running):
+    wire, host = running
+    kill(host)
+    assert (wire.folder / "wire.journal.sock").exists()
+    again = wire.start(once=False)
+    try:
+        wire.wait_for("runs", since=len(wire.logged()) // 2)
+        end = time.monotonic() + 20 * SLOW
+        while time.monotonic() < end:
+            try:
+                if ask(wire, command="status")["ok"]:
+                    break
+            except OSError:
+                time.sleep(0.05)
+        assert ask(wire, command="status")["ok"]
+        assert ask(wire, command="stop")["ok"]
+        assert again.wait(20 * SLOW) == 0
+    finally:
+        if again.poll() is None:
+            kill(again)
+    assert lines(wire.folder / "out.jsonl") == []
