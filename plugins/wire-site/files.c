@@ -126,7 +126,7 @@ static int write_all(int fd, const char *data, size_t bytes) {
     return 0;
 }
 
-static int replace_file(int folder, const char *name, const char *data, size_t bytes) {
+static int replace_file(int folder, const char *name, const char *data, size_t bytes, bool sync) {
     char temp[NAME_BYTES + 8];
     if (strlen(name) >= NAME_BYTES)
         return -ENAMETOOLONG;
@@ -135,7 +135,7 @@ static int replace_file(int folder, const char *name, const char *data, size_t b
     if (fd < 0)
         return -errno;
     int err = write_all(fd, data, bytes);
-    if (!err && fsync(fd) != 0)
+    if (!err && sync && fsync(fd) != 0)
         err = -errno;
     if (close(fd) != 0 && !err)
         err = -errno;
@@ -179,7 +179,7 @@ static int put_bytes(struct files *files, const char *path, const char *data, si
         return folder;
     int err = 0;
     if (!has_content(folder, name, data, bytes)) {
-        err = replace_file(folder, name, data, bytes);
+        err = replace_file(folder, name, data, bytes, !files->bulk);
         note_folder(files, path);
     }
     close(folder);
@@ -245,6 +245,8 @@ int files_flush(struct files *files, json_t **listing) {
     const char *path;
     json_t *mark;
     json_object_foreach(files->touched, path, mark) {
+        if (files->bulk)
+            break;
         const char *name;
         char inside[PATH_BYTES + 2];
         snprintf(inside, sizeof(inside), "%s%s", path, *path ? "/" : "");
@@ -254,6 +256,8 @@ int files_flush(struct files *files, json_t **listing) {
         if (folder >= 0)
             close(folder);
     }
+    if (files->bulk && syncfs(files->root) != 0)
+        fail(files, "the file system", -errno);
     int err = files->error;
     *listing = err ? NULL : json_incref(files->listing);
     json_decref(files->listing);

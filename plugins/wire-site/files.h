@@ -11,6 +11,7 @@
 struct files {
     int root;         /* owned descriptor */
     bool precompress; /* also write NAME.gz */
+    bool bulk;        /* many files: one sync of the file system at the flush instead of one each */
     json_t *listing;  /* owned: [{path, sha256, bytes}] in the order of writing */
     json_t *touched;  /* owned: folders that wait for their fsync */
     int error;        /* the first failure, negative errno; later puts do nothing */

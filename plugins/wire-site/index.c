@@ -77,20 +77,18 @@ static int append_published(void *arg, const char *key, json_t *value) {
     struct site *site = arg;
     struct entry entry;
     (void)key;
-    json_t *summary = entry_summary(value);
-    if (summary && grow(site) == 0 && entry_read(&entry, summary) == 0) {
+    if (grow(site) == 0 && entry_read(&entry, value) == 0) {
         site->entries[site->count++] = entry;
         if (entry.seq > site->last_seq)
             site->last_seq = entry.seq;
         if (entry.time_ms > site->newest_ms)
             site->newest_ms = entry.time_ms;
     }
-    json_decref(summary);
     return 0;
 }
 
 int index_load(struct site *site) {
-    int err = site->store.scan(site->store.ctx, "d/", append_published, site);
+    int err = site->store.scan(site->store.ctx, "i/", append_published, site);
     if (!err && site->count > 1)
         qsort(site->entries, site->count, sizeof(*site->entries), compare_first);
     return err;

@@ -5,6 +5,7 @@
  *   seq                the last number given out
  *   a/ID               the newest accepted entry of a dispatch
  *   d/ID               its newest published entry
+ *   i/ID               the summary of that entry, for the index
  *   v/ID/VERSION       every published canonical record
  *   x/PREFIX           the dispatch that owns a printed id, for ever
  *   p/SEQ              an accepted entry that is not settled
@@ -354,6 +355,9 @@ int site_settle(struct site *site, const json_t *entry_json, const json_t *files
     snprintf(key, sizeof(key), "d/%s", entry.id);
     if (!err)
         err = site->store.put(site->store.ctx, key, entry_json);
+    snprintf(key, sizeof(key), "i/%s", entry.id);
+    if (!err)
+        err = put_new(site, key, entry_summary(entry_json));
     snprintf(key, sizeof(key), "p/%016llx", (unsigned long long)entry.seq);
     if (!err)
         err = site->store.del(site->store.ctx, key);

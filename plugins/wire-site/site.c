@@ -288,6 +288,12 @@ int site_refresh(struct site *site, char *why, size_t why_bytes) {
     struct text theme = {0};
     if (is_current(site))
         return 0;
+    files_remove(&site->files, theme_path); /* what is on disk is of two themes until the end */
+    int err = finish_batch(site, &files, why, why_bytes);
+    json_decref(files);
+    if (err)
+        return err;
+    site->files.bulk = true;
     put_assets(site);
     for (size_t i = 0; i < site->count; i++) {
         json_t *whole = index_whole(site, &site->entries[i]);
@@ -301,9 +307,14 @@ int site_refresh(struct site *site, char *why, size_t why_bytes) {
     put_all_lists(site);
     put_feeds(site, NULL);
     put_plain(site);
+    err = finish_batch(site, &files, why, why_bytes);
+    json_decref(files);
+    site->files.bulk = false;
+    if (err)
+        return err;
     text_put(&theme, "%r", site->theme);
-    files_put(&site->files, theme_path, &theme, false); /* last: it vouches for all of them */
-    int err = finish_batch(site, &files, why, why_bytes);
+    files_put(&site->files, theme_path, &theme, false); /* once all is on disk: it vouches for them */
+    err = finish_batch(site, &files, why, why_bytes);
     json_decref(files);
     return err;
 }

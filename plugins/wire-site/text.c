@@ -154,14 +154,15 @@ void text_json(struct text *text, const json_t *value, bool in_script, bool line
     struct text plain = {0};
     if (json_dump_callback(value, add_dumped, &plain, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY) != 0)
         text->broken = true;
-    for (size_t i = 0; i < plain.bytes; i++) {
-        char c = plain.data[i];
-        if (in_script && (c == '<' || c == '>' || c == '&')) {
+    const char *rest = plain.data ? plain.data : "";
+    while (*rest) {
+        size_t n = in_script ? strcspn(rest, "<>&") : plain.bytes;
+        text_add(text, rest, n);
+        rest += n;
+        if (*rest) {
             char code[8];
-            snprintf(code, sizeof(code), "\\u%04x", (unsigned)c);
+            snprintf(code, sizeof(code), "\\u%04x", (unsigned)(unsigned char)*rest++);
             add_string(text, code);
-        } else {
-            text_add(text, &c, 1);
         }
     }
     if (line)

@@ -2,10 +2,10 @@
 /* wire.c - publication in steps of the host.
  *
  * process() accepts: number, time and printed id are put under the input's own lease and commit with it.
- * A timer then opens a step of its own for the oldest accepted entry, renders it to disk, and commits the
- * receipt together with the event. Killed anywhere in between, the next start finds the entry pending and
- * renders the same bytes again; the event is committed once, because the same commit forgets the entry.
- * One step is open at a time, so what a step reads has been committed before it. */
+ * A later step - that of the next input, or one of its own that a timer opens - renders the oldest accepted
+ * entry to disk and commits the receipt together with the event. Killed anywhere in between, the next start
+ * finds the entry pending and renders the same bytes again; the event is committed once, because the same
+ * commit forgets the entry. One step is open at a time, so what a step reads has been committed before it. */
 #include "wire.h"
 
 #include <errno.h>
@@ -38,8 +38,9 @@ struct wire {
     void *options_memory;
     char *base;
     struct site *site;
-    telex_lease lease; /* the open step that store calls belong to; 0: committed state */
-    int64_t n_pending; /* accepted, not settled */
+    telex_lease lease;        /* the open step that store calls belong to; 0: committed state */
+    int64_t refused_until_ms; /* monotonic; the disk failed a render, try no sooner */
+    int64_t n_pending;        /* accepted, not settled */
     int32_t published_metric, pending_metric, failed_metric;
 };
 
@@ -217,40 +218,7 @@ telex_status wire_start(void *self) {
     return TELEX_OK;
 }
 
-/* --- step one ------------------------------------------------------------------------------ */
-
-telex_status wire_process(void *self, telex_lease lease, struct telex_rec *in) {
-    struct wire *wire = self;
-    struct telex_view view = {.size = sizeof(view)};
-    struct telex_map map = {0};
-    char why[512] = "out of memory";
-    json_t *entry = NULL;
-    if (wire->host->view(wire->host, in, &view) != TELEX_OK || telex_map_open(&map, view.body) != 0)
-        return telex_fail(wire->host, lease, TELEX_REJECT, "the message is no msgpack map");
-    json_t *dispatch = telex_json_from(map.root);
-    telex_map_close(&map);
-    wire->lease = lease;
-    int err = dispatch ? site_accept(wire->site, dispatch, wire->host->now_ms(wire->host, TELEX_CLOCK_WALL),
-                                     &entry, why, sizeof(why))
-                       : -ENOMEM;
-    wire->lease = 0;
-    json_decref(dispatch);
-    json_decref(entry);
-    if (err == -EBADMSG)
-        return telex_fail(wire->host, lease, TELEX_REJECT, "%s", why);
-    if (err < 0)
-        return telex_fail(wire->host, lease, TELEX_RETRY, "cannot accept it: %s", strerror(-err));
-    if (err == 0) {
-        telex_say(wire->host, TELEX_INFO, lease, "%s", why);
-        return TELEX_OK;
-    }
-    wire->n_pending++;
-    show_pending(wire);
-    wire->timer->set(wire->host, PUBLISH_TIMER, SOON_MS);
-    return TELEX_OK;
-}
-
-/* --- steps two and three ------------------------------------------------------------------- */
+/* --- publishing one entry ------------------------------------------------------------------ */
 
 static telex_status announce(struct wire *wire, const json_t *entry, const json_t *files) {
     struct telex_builder builder;
@@ -283,8 +251,11 @@ static telex_status publish_oldest(struct wire *wire) {
     telex_status status = TELEX_RETRY;
     if (site_render(wire->site, entry, &files, why, sizeof(why)) == 0) {
         status = announce(wire, entry, files);
+        wire->n_pending -= status == TELEX_OK;
+        count(wire, wire->published_metric, status == TELEX_OK);
     } else {
         count(wire, wire->failed_metric, 1);
+        wire->refused_until_ms = wire->host->now_ms(wire->host, TELEX_CLOCK_MONO) + RETRY_MS;
         telex_say(wire->host, TELEX_ERROR, wire->lease, "%s; it stays accepted and is tried again in %d s",
                   why, RETRY_MS / 1000);
     }
@@ -292,6 +263,55 @@ static telex_status publish_oldest(struct wire *wire) {
     json_decref(entry);
     return status;
 }
+
+/* --- step one ------------------------------------------------------------------------------ */
+
+/* Under load an input's step also publishes the entry before it, so that accepting does not run ahead of the
+ * page; without load the timer does. While the disk refuses, versions are accepted and wait in the store. */
+static telex_status keep_pace(struct wire *wire, telex_lease lease, bool accepted) {
+    telex_status status = TELEX_OK;
+    bool refused = wire->host->now_ms(wire->host, TELEX_CLOCK_MONO) < wire->refused_until_ms;
+    if (wire->n_pending > 0 && !refused) {
+        wire->lease = lease;
+        status = publish_oldest(wire);
+        wire->lease = 0;
+    }
+    if (status != TELEX_OK && status != TELEX_RETRY)
+        return status;
+    wire->n_pending += accepted;
+    show_pending(wire);
+    if (wire->n_pending > 0)
+        wire->timer->set(wire->host, PUBLISH_TIMER, refused || status == TELEX_RETRY ? RETRY_MS : SOON_MS);
+    return TELEX_OK;
+}
+
+telex_status wire_process(void *self, telex_lease lease, struct telex_rec *in) {
+    struct wire *wire = self;
+    struct telex_view view = {.size = sizeof(view)};
+    struct telex_map map = {0};
+    char why[512] = "out of memory";
+    json_t *entry = NULL;
+    if (wire->host->view(wire->host, in, &view) != TELEX_OK || telex_map_open(&map, view.body) != 0)
+        return telex_fail(wire->host, lease, TELEX_REJECT, "the message is no msgpack map");
+    json_t *dispatch = telex_json_from(map.root);
+    telex_map_close(&map);
+    wire->lease = lease;
+    int err = dispatch ? site_accept(wire->site, dispatch, wire->host->now_ms(wire->host, TELEX_CLOCK_WALL),
+                                     &entry, why, sizeof(why))
+                       : -ENOMEM;
+    wire->lease = 0;
+    json_decref(dispatch);
+    json_decref(entry);
+    if (err == -EBADMSG)
+        return telex_fail(wire->host, lease, TELEX_REJECT, "%s", why);
+    if (err < 0)
+        return telex_fail(wire->host, lease, TELEX_RETRY, "cannot accept it: %s", strerror(-err));
+    if (err == 0)
+        telex_say(wire->host, TELEX_INFO, lease, "%s", why);
+    return keep_pace(wire, lease, err == 1);
+}
+
+/* --- steps two and three, when no input drives them ----------------------------------------- */
 
 /* One publication in a step of its own. OK; AGAIN: no step can be opened yet; RETRY: the disk refused;
  * CANCELLED: the host is closing, and the next start goes on from here. */
@@ -304,10 +324,6 @@ static telex_status publish_step(struct wire *wire) {
     status = publish_oldest(wire);
     telex_lease lease = wire->lease;
     wire->lease = 0;
-    if (status == TELEX_OK && wire->n_pending > 0) {
-        wire->n_pending--;
-        count(wire, wire->published_metric, 1);
-    }
     show_pending(wire);
     /* A refused render has touched nothing: its step ends empty. */
     wire->host->complete(wire->host, lease, status == TELEX_RETRY ? TELEX_OK : status);

@@ -181,3 +181,36 @@ def test_a_root_that_cannot_be_used_is_named(tmp_path):
     code = wire.wait()
     log = (wire.folder / "log").read_text()
     assert code != 0 and "cannot use the folder" in log and "Not a directory" in log
+
+
+def test_a_title_changed_and_changed_back_leaves_no_page_of_the_other(tmp_path):
+    wire = Wire(tmp_path / "wire")
+    wire.add(WORK)
+    wire.run()
+    before, config = wire.tree(), (wire.folder / "wire.yaml").read_text()
+    (wire.folder / "wire.yaml").write_text(config.replace("title: telex", "title: Other"))
+    for i in range(8):  # cut short while every page is written anew
+        wire.start("--once")
+        time.sleep(0.11 + 0.004 * i)
+        wire.process.kill()
+        wire.wait()
+    (wire.folder / "wire.yaml").write_text(config)
+    wire.run()
+    assert wire.tree() == before
+
+
+def test_a_full_disk_stops_no_input_and_loses_nothing(tmp_path):
+    """A folder in the way of one page stands for a disk that refuses: what waits is published when it is gone."""
+    wire = Wire(tmp_path / "wire", follow=True)
+    wire.add(WORK[:1])
+    wire.start()
+    wire.said("dispatch DSP·A1F40C")
+    obstacle = wire.folder / "site" / "d" / WORK[1]["id"][:6]
+    obstacle.write_text("in the way")
+    wire.add(WORK[1:4])
+    wire.said("cannot write d/7f2c94/.*it stays accepted")
+    obstacle.unlink()
+    wire.said("dispatch DSP·E94B7F", seconds=40)
+    assert wire.stop() == 0
+    assert wire.published() == [(d["id"], d["version"]) for d in WORK[:4]]
+    assert wire.tree() == render(tmp_path / "alone", WORK[:4]).tree()
