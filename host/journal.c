@@ -166,7 +166,12 @@ static void crash_point(struct journal *j, const char *where) {
 static int expire(struct journal *j, int64_t before) {
     if (!before)
         return SQLITE_OK;
-    int got = SQLITE_OK;
+    sqlite3_bind_int64(j->stmt[S_EXPIRE_ANY], 1, before);
+    int got = sqlite3_step(j->stmt[S_EXPIRE_ANY]);
+    sqlite3_reset(j->stmt[S_EXPIRE_ANY]);
+    if (got != SQLITE_ROW)
+        return got == SQLITE_DONE ? SQLITE_OK : got;
+    got = SQLITE_OK;
     for (int s = S_EXPIRE_COUNT; got == SQLITE_OK && s <= S_EXPIRE_MSG; s++) {
         sqlite3_bind_int64(j->stmt[s], 1, before);
         got = step(j->stmt[s]);

@@ -34,6 +34,9 @@ static const char *const write_sql[S_WRITE_COUNT] = {
     [S_QUARANTINE] = "INSERT OR REPLACE INTO quarantine(edge, seq, stage, plugin, reason, attempts, at_ms)"
                      " VALUES(?, ?, ?, ?, ?, ?, ?)",
     [S_UNQUARANTINE] = "DELETE FROM quarantine WHERE edge = ? AND seq = ?",
+    /* the oldest that is not kept for good: a look at the first rows, not at all of them */
+    [S_EXPIRE_ANY] = "SELECT 1 FROM (SELECT at_ms FROM msg WHERE schema NOT IN"
+                     " ('telex.dispatch/1', 'telex.event/1') ORDER BY seq LIMIT 1) WHERE at_ms < ?",
 #define EXPIRED                                                                                              \
     "SELECT seq FROM msg WHERE at_ms < ?1 AND schema NOT IN ('telex.dispatch/1', 'telex.event/1')"           \
     " AND seq NOT IN (SELECT seq FROM delivery WHERE state IN (0, 3)) LIMIT 10000"

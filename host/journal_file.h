@@ -25,6 +25,7 @@ enum journal_statement {
     S_KV_DEL,
     S_QUARANTINE,
     S_UNQUARANTINE,
+    S_EXPIRE_ANY,
     S_EXPIRE_COUNT, /* the three in this order */
     S_EXPIRE_DELIVERY,
     S_EXPIRE_MSG,

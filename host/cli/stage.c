@@ -4,6 +4,7 @@
  *
  * A pipeline of three in memory: lines -> the stage -> lines. Lines whose schema the stage does not take are
  * kept for it to look up, so a stage that reads stories is given their records as earlier lines. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +21,16 @@ struct arguments {
     const char *name, *input;
     const char *pairs[MAX_OPTIONS + 1];
     size_t n_pairs;
+    const char *model;
+    const char *model_pairs[MAX_OPTIONS + 1];
+    size_t n_model_pairs;
     int32_t level;
 };
 
 static const struct argp_option options[] = {
     {"option", 'o', "KEY=VALUE", 0, "set an option of the stage (see `telex plugins NAME`)", 0},
+    {"model", 'm', "PLUGIN", 0, "the model that the stage asks, such as model-cpu", 0},
+    {"model-option", 'M', "KEY=VALUE", 0, "set an option of the model, such as path=FILE", 0},
     {"input", 'i', "FILE", 0, "read messages from FILE instead of stdin", 0},
     {"log", 'l', "LEVEL", 0, "debug, info, warn (default) or error, on stderr", 0},
     {0},
@@ -37,6 +43,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (a->n_pairs == MAX_OPTIONS)
             argp_error(state, "more than %d options", MAX_OPTIONS);
         a->pairs[a->n_pairs++] = arg;
+        return 0;
+    case 'm':
+        a->model = arg;
+        return 0;
+    case 'M':
+        if (a->n_model_pairs == MAX_OPTIONS)
+            argp_error(state, "more than %d options", MAX_OPTIONS);
+        a->model_pairs[a->n_model_pairs++] = arg;
         return 0;
     case 'i':
         a->input = arg;
@@ -89,9 +103,10 @@ static struct config_stage around(char *name, const struct telex_stage *class) {
     return stage;
 }
 
-/* lines -> stage -> lines, as far as the stage has inputs and outputs. */
+/* lines -> stage -> lines, as far as the stage has inputs and outputs. `model`: what the stage asks, or NULL.
+ */
 static int run(const struct plugin_desc *plugin, const struct telex_stage *class,
-               struct telex_bytes stage_options) {
+               struct telex_bytes stage_options, struct config_model *model) {
     struct config_stage stages[3];
     struct config_edge edges[4];
     struct config config = {.path = "",
@@ -110,6 +125,13 @@ static int run(const struct plugin_desc *plugin, const struct telex_stage *class
     size_t middle = config.n_stages;
     stages[config.n_stages++] = around((char *)plugin->name, class);
     stages[middle].options = stage_options;
+    size_t first_model = 0;
+    if (model) {
+        config.models = model;
+        config.n_models = 1;
+        stages[middle].models = &first_model;
+        stages[middle].n_models = 1;
+    }
     if (ports(class, TELEX_OUT)) {
         stages[config.n_stages] = around("stdout", &stage_io_sink);
         for (uint32_t port = 0; port < ports(class, TELEX_OUT) && config.n_edges < 4; port++)
@@ -144,6 +166,57 @@ static int run(const struct plugin_desc *plugin, const struct telex_stage *class
     return code;
 }
 
+/* A plugin of one of two classes, or NULL after a line on stderr. */
+static const struct plugin_desc *find(struct registry *registry, const char *name, bool model) {
+    char why[512];
+    const struct plugin_desc *plugin = registry_find(registry, name, why, sizeof(why));
+    bool is_stage = plugin && strcmp(plugin->class_id, TELEX_CLASS_STAGE) == 0;
+    if (!plugin)
+        fprintf(stderr, "telex stage: %s\n", why);
+    else if (is_stage == model)
+        fprintf(stderr, "telex stage: %s is no %s, it provides %s\n", name, model ? "model" : "stage",
+                plugin->class_id);
+    else
+        return plugin;
+    return NULL;
+}
+
+/* The model that --model names, checked. 0 or an exit code; *model.plugin stays NULL without one. */
+static int find_model(struct registry *registry, const struct arguments *a, struct config_model *model) {
+    if (!a->model)
+        return 0;
+    model->name = "model";
+    model->plugin = find(registry, a->model, true);
+    if (!model->plugin)
+        return EXIT_FAILED;
+    return config_options(model->plugin, a->model_pairs, ".", stderr, &model->options) ? EXIT_CONFIG : 0;
+}
+
+static int run_alone(struct registry *registry, const struct arguments *a, FILE *in) {
+    char why[512];
+    struct config_model model = {0};
+    struct telex_bytes stage_options = {NULL, 0};
+    const struct telex_stage *class;
+    int code = EXIT_FAILED;
+    const struct plugin_desc *plugin = find(registry, a->name, false);
+    if (!plugin)
+        return EXIT_FAILED;
+    if (config_options(plugin, a->pairs, ".", stderr, &stage_options) != 0)
+        code = EXIT_CONFIG;
+    else if ((code = find_model(registry, a, &model)) != 0)
+        ;
+    else if (!(class = plugin_load(plugin, why, sizeof(why)))) {
+        fprintf(stderr, "telex stage: %s\n", why);
+        code = EXIT_FAILED;
+    } else {
+        stage_io_setup(in, a->input ? a->input : "stdin", stdout);
+        code = run(plugin, class, stage_options, model.plugin ? &model : NULL);
+    }
+    free((void *)stage_options.data);
+    free((void *)model.options.data);
+    return code;
+}
+
 int cmd_stage(int argc, char **argv) {
     struct arguments a = {.level = TELEX_WARN};
     int code = cli_parse(&argp, argc, argv, &a);
@@ -151,29 +224,10 @@ int cmd_stage(int argc, char **argv) {
         return code;
     log_setup(a.level, false);
     struct registry *registry = cli_registry();
-    char why[512];
-    const struct plugin_desc *plugin = registry ? registry_find(registry, a.name, why, sizeof(why)) : NULL;
     FILE *in = a.input ? fopen(a.input, "r") : stdin;
-    struct telex_bytes stage_options = {NULL, 0};
-    const struct telex_stage *class = NULL;
-    code = EXIT_FAILED;
-    if (!registry)
-        return code;
-    if (!plugin)
-        fprintf(stderr, "telex stage: %s\n", why);
-    else if (strcmp(plugin->class_id, TELEX_CLASS_STAGE) != 0)
-        fprintf(stderr, "telex stage: %s is no stage, it provides %s\n", a.name, plugin->class_id);
-    else if (!in)
-        perror(a.input);
-    else if (config_options(plugin, a.pairs, ".", stderr, &stage_options) != 0)
-        code = EXIT_CONFIG;
-    else if (!(class = plugin_load(plugin, why, sizeof(why))))
-        fprintf(stderr, "telex stage: %s\n", why);
-    else {
-        stage_io_setup(in, a.input ? a.input : "stdin", stdout);
-        code = run(plugin, class, stage_options);
-    }
-    free((void *)stage_options.data);
+    if (!in)
+        fprintf(stderr, "telex stage: %s: %s\n", a.input, strerror(errno));
+    code = in && registry ? run_alone(registry, &a, in) : EXIT_FAILED;
     if (in && in != stdin)
         fclose(in);
     registry_destroy(registry);
