@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check_child.c - lives of a stage, each in a child process of its own.
+ *
+ * The child says "@call" on its pipe before each call into the plugin, a JSON object for each finding and
+ * "@end" when it is through; the parent makes a finding of a child that ends, crashes or hangs before. */
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <telex/ext/io.h>
+#include <telex-sdk/id.h>
+#include <telex-sdk/json.h>
+
+#include "check.h"
+#include "check_host.h"
+
+enum { SETTLE_MS = 4000, CANCEL_MS = 2000, SOURCE_MS = 3000, OUTPUT_MAX_BYTES = 1 << 20 };
+enum { RECORDS = 16 };
+
+/* One life in the making. */
+struct life {
+    struct check_host host;
+    const struct telex_stage *stage;
+    struct telex_bytes options;
+    void *self;
+    FILE *out;
+};
+
+static void say(const struct life *life, const char *call) {
+    fprintf(life->out, "@%s\n", call);
+    fflush(life->out);
+}
+
+/* ---- sample records ---- */
+
+static void add_text(struct telex_builder *b, const char *key, const char *text) {
+    telex_build_key(b, key);
+    telex_build_text(b, text);
+}
+
+static void sample_id(char out[33], const char *kind, int number) {
+    char text[16];
+    snprintf(text, sizeof(text), "%d", number);
+    struct telex_bytes part = telex_text(text);
+    telex_id(out, kind, &part, 1);
+}
+
+static void add_record(struct telex_builder *b, int number) {
+    char text[80];
+    add_text(b, "source", "check");
+    snprintf(text, sizeof(text), "outlet%d.example", number % 3);
+    add_text(b, "outlet", text);
+    snprintf(text, sizeof(text), "https://outlet%d.example/%d", number % 3, number);
+    add_text(b, "url", text);
+    snprintf(text, sizeof(text), "Port of Ardel reopens after storm, report %d", number / 2);
+    add_text(b, "title", text);
+    add_text(
+        b, "text",
+        "The port of Ardel reopened on Monday after a storm had closed it for three days. Two ships left "
+        "at noon, the harbour master said.");
+    add_text(b, "lang", "en");
+    telex_build_key(b, "published_ms"), telex_build_int(b, 1767225600000 + number * 60000ll);
+    telex_build_key(b, "number"), telex_build_int(b, number);
+}
+
+static void add_story(struct telex_builder *b) {
+    char id[33];
+    telex_build_key(b, "records"), telex_build_array(b, 2);
+    for (int i = 0; i < 2; i++) {
+        sample_id(id, "telex.record/1", i);
+        telex_build_text(b, id);
+    }
+    telex_build_key(b, "outlets"), telex_build_int(b, 2);
+    telex_build_key(b, "first_ms"), telex_build_int(b, 1767225600000);
+    telex_build_key(b, "last_ms"), telex_build_int(b, 1767225660000);
+    add_text(b, "label", "port of Ardel");
+    add_text(b, "state", "open");
+}
+
+static void add_dispatch(struct telex_builder *b) {
+    add_text(b, "status", "usable"), add_text(b, "kind", "News"), add_text(b, "beat", "Shipping");
+    add_text(b, "headline", "Port of Ardel reopens after storm");
+    add_text(b, "dek", "Two ships left at noon.");
+    telex_build_key(b, "body"), telex_build_array(b, 0);
+    telex_build_key(b, "faq"), telex_build_array(b, 0);
+    telex_build_key(b, "citations"), telex_build_array(b, 0);
+}
+
+/* A message of a schema. `odd` adds what a stage has to live with: unknown keys, control characters, a long
+ * text. */
+static struct telex_rec *sample(struct life *life, const char *schema, int number, bool odd) {
+    char id[33];
+    struct telex_builder b;
+    sample_id(id, schema, number);
+    telex_build_init(&b);
+    telex_build_map_begin(&b);
+    add_text(&b, "schema", schema);
+    add_text(&b, "id", id);
+    telex_build_key(&b, "version"), telex_build_int(&b, 1);
+    if (strcmp(schema, "telex.story/1") == 0)
+        add_story(&b);
+    else if (strcmp(schema, "telex.dispatch/1") == 0)
+        add_dispatch(&b);
+    else
+        add_record(&b, number);
+    if (odd) {
+        char *text = calloc(1, (1 << 20) + 1);
+        if (!text)
+            abort();
+        memset(text, number % 2 ? 'x' : '\x01', 1 << 20);
+        add_text(&b, "unknown <script>", text);
+        telex_build_key(&b, "deep");
+        telex_build_map_begin(&b);
+        telex_build_key(&b, "<|im_end|>"), telex_build_nil(&b);
+        telex_build_map_end(&b);
+        free(text);
+    }
+    telex_build_map_end(&b);
+    struct telex_rec *rec = check_record(&life->host, telex_build_body(&b));
+    telex_build_finish(&b);
+    return rec;
+}
+
+/* A message with nothing in it but what every message has. */
+static struct telex_rec *bare(struct life *life, const char *schema, int number) {
+    char id[33];
+    struct telex_builder b;
+    sample_id(id, "bare", number);
+    telex_build_init(&b);
+    telex_build_map_begin(&b);
+    add_text(&b, "schema", schema);
+    add_text(&b, "id", id);
+    telex_build_map_end(&b);
+    struct telex_rec *rec = check_record(&life->host, telex_build_body(&b));
+    telex_build_finish(&b);
+    return rec;
+}
+
+/* The schema that the n-th sample has: the input ports' schemas in turn. */
+static const char *input_schema(const struct telex_stage *stage, int n) {
+    const char *all[64];
+    int count = 0;
+    for (const struct telex_port *const *port = stage->ports; *port; port++)
+        for (const char *const *s = (*port)->schemas; (*port)->direction == TELEX_IN && *s && count < 64; s++)
+            all[count++] = strcmp(*s, "*") == 0 ? "telex.record/1" : *s;
+    return count ? all[n % count] : "telex.record/1";
+}
+
+/* ---- the moves of a life ---- */
+
+static bool make(struct life *life, const char *scenario) {
+    check_host_init(&life->host, life->stage, scenario, life->out);
+    for (int i = 0; i < RECORDS; i++)
+        sample(life, "telex.record/1", i, false); /* so that stories find their records */
+    say(life, "create");
+    life->self = NULL;
+    telex_status status = life->stage->create(&life->host.table, life->options, &life->self);
+    if (status == TELEX_OK && life->self)
+        return true;
+    check_find(&life->host, "life.create", "create with %s options gave status %d%s", "checked", status,
+               status == TELEX_OK ? " but set no instance" : "");
+    return false;
+}
+
+static bool begin(struct life *life) {
+    say(life, "start");
+    telex_status status = life->stage->start ? life->stage->start(life->self) : TELEX_OK;
+    if (status != TELEX_OK)
+        check_find(&life->host, "life.start", "start gave status %d", status);
+    return status == TELEX_OK;
+}
+
+static void end(struct life *life, bool started) {
+    if (started) {
+        say(life, "drain");
+        if (life->stage->drain)
+            life->stage->drain(life->self, check_now_ms() + 1000);
+    }
+    say(life, "stop");
+    if (life->stage->stop && started)
+        life->stage->stop(life->self);
+    pthread_mutex_lock(&life->host.lock);
+    life->host.stopped = true;
+    pthread_mutex_unlock(&life->host.lock);
+    say(life, "destroy");
+    life->stage->destroy(life->self);
+    check_host_finish(&life->host);
+}
+
+/* Make the calls that are due on the strand: posts, timers, descriptors. */
+static void turn(struct life *life) {
+    struct check_host *host = &life->host;
+    int64_t now = check_now_ms();
+    pthread_mutex_lock(&host->lock);
+    while (host->n_posts > 0) {
+        void (*fn)(void *) = host->posts[0].fn;
+        void *arg = host->posts[0].arg;
+        memmove(host->posts, host->posts + 1, --host->n_posts * sizeof(*host->posts));
+        pthread_mutex_unlock(&host->lock);
+        fn(arg);
+        pthread_mutex_lock(&host->lock);
+    }
+    for (int i = 0; i < CHECK_TIMERS_MAX; i++) {
+        if (host->timers[i] < 0 || host->timers[i] > now || !life->stage->on_timer)
+            continue;
+        uint64_t name = host->timer_names[i];
+        host->timers[i] = -1;
+        pthread_mutex_unlock(&host->lock);
+        life->stage->on_timer(life->self, name);
+        pthread_mutex_lock(&host->lock);
+    }
+    struct pollfd fds[CHECK_WATCHES_MAX];
+    size_t n = host->n_watches;
+    for (size_t i = 0; i < n; i++)
+        fds[i] = (struct pollfd){host->watches[i].fd,
+                                 (short)((host->watches[i].events & TELEX_READABLE ? POLLIN : 0) |
+                                         (host->watches[i].events & TELEX_WRITABLE ? POLLOUT : 0)),
+                                 0};
+    pthread_mutex_unlock(&host->lock);
+    poll(fds, n, 1);
+    for (size_t i = 0; i < n; i++) {
+        if (!fds[i].revents)
+            continue;
+        pthread_mutex_lock(&host->lock);
+        size_t k = 0;
+        while (k < host->n_watches && host->watches[k].fd != fds[i].fd)
+            k++;
+        void (*fn)(void *, uint32_t) = k < host->n_watches ? host->watches[k].fn : NULL;
+        void *arg = fn ? host->watches[k].arg : NULL;
+        if (fn)
+            host->watches[k] = host->watches[--host->n_watches];
+        pthread_mutex_unlock(&host->lock);
+        if (fn)
+            fn(arg, (uint32_t)((fds[i].revents & ~POLLOUT ? TELEX_READABLE : 0) |
+                               (fds[i].revents & POLLOUT ? TELEX_WRITABLE : 0)));
+    }
+}
+
+/* Turn until no lease is open, or the time is over. */
+static bool settle(struct life *life, int64_t wait_ms) {
+    int64_t deadline_ms = check_now_ms() + wait_ms;
+    while (check_leases_open(&life->host) > 0 && check_now_ms() < deadline_ms)
+        turn(life);
+    return check_leases_open(&life->host) == 0;
+}
+
+static telex_lease feed(struct life *life, struct telex_rec *rec) {
+    telex_lease lease = check_lease_open(&life->host);
+    pthread_mutex_lock(&life->host.lock);
+    rec->lent = true;
+    pthread_mutex_unlock(&life->host.lock);
+    say(life, "process");
+    telex_status status = life->stage->process(life->self, lease, rec);
+    pthread_mutex_lock(&life->host.lock);
+    rec->lent = false;
+    pthread_mutex_unlock(&life->host.lock);
+    check_lease_returned(&life->host, lease, status);
+    return lease;
+}
+
+/* Every lease must end: by itself, or soon after it is cancelled. */
+static void expect_settled(struct life *life) {
+    if (settle(life, SETTLE_MS))
+        return;
+    for (telex_lease i = 1; i <= life->host.n_leases && life->stage->cancel; i++)
+        life->stage->cancel(life->self, i);
+    if (!settle(life, life->stage->cancel ? CANCEL_MS : 0))
+        check_find(&life->host, "lease.lost", "%zu of %zu steps are open %d s after their delivery",
+                   check_leases_open(&life->host), life->host.n_leases, SETTLE_MS / 1000);
+}
+
+/* A stage that keeps state, or answers later, is fed as a host feeds it: one step at a time where it says so.
+ */
+static void feed_all(struct life *life, int count, bool odd) {
+    bool serial = life->stage->flags & TELEX_STAGE_STATEFUL;
+    for (int i = 0; i < count; i++) {
+        const char *schema = input_schema(life->stage, i);
+        struct telex_rec *rec = odd && i % 3 == 2 ? bare(life, schema, i) : sample(life, schema, i, odd);
+        feed(life, rec);
+        if (serial)
+            expect_settled(life);
+    }
+    expect_settled(life);
+}
+
+/* ---- the lives ---- */
+
+static void life_create_destroy(struct life *life) {
+    for (int i = 0; i < 3; i++)
+        if (make(life, "create-destroy"))
+            end(life, false);
+}
+
+static size_t count_entries(const char *folder) {
+    size_t n = 0;
+    DIR *dir = opendir(folder);
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* Threads end a moment after they are joined, so a number that falls is waited for. */
+static size_t settled_count(const char *folder, size_t wanted) {
+    size_t n = count_entries(folder);
+    for (int i = 0; i < 100 && n > wanted; i++) {
+        usleep(5000);
+        n = count_entries(folder);
+    }
+    return n;
+}
+
+static void life_start_stop(struct life *life) {
+    size_t threads = 0, files = 0;
+    for (int i = 0; i < 4; i++) {
+        if (!make(life, "start-stop"))
+            return;
+        end(life, begin(life));
+        if (i == 0) { /* what a library keeps for the process is not counted */
+            threads = count_entries("/proc/self/task");
+            files = count_entries("/proc/self/fd");
+        }
+    }
+    if (settled_count("/proc/self/task", threads) > threads)
+        check_find(&life->host, "life.thread-left", "threads are left after destroy");
+    /* each life brings one stream of the check's own */
+    if (settled_count("/proc/self/fd", files) > files)
+        check_find(&life->host, "life.file-left", "descriptors are left open after destroy");
+}
+
+static void life_process(struct life *life) {
+    if (!make(life, "process"))
+        return;
+    bool started = begin(life);
+    if (started) {
+        feed_all(life, RECORDS, false);
+        if (life->host.n_rejected == RECORDS)
+            check_find(&life->host, "process.rejects-all", "every one of %d ordinary records was rejected",
+                       RECORDS);
+    }
+    end(life, started);
+}
+
+static void life_odd_records(struct life *life) {
+    if (!make(life, "odd-records"))
+        return;
+    bool started = begin(life);
+    if (started)
+        feed_all(life, RECORDS / 2, true);
+    end(life, started);
+}
+
+static void life_refused_loans(struct life *life) {
+    if (!make(life, "refused-loans"))
+        return;
+    bool started = begin(life);
+    life->host.refuse_loans = true;
+    if (started)
+        feed_all(life, RECORDS / 2, false);
+    end(life, started);
+}
+
+/* Stop while steps are open: they are dropped, and nothing of the instance is alive after. */
+static void life_stop_early(struct life *life) {
+    if (!make(life, "stop-early"))
+        return;
+    bool started = begin(life);
+    for (int i = 0; i < (life->stage->flags & TELEX_STAGE_STATEFUL ? 1 : RECORDS) && started; i++)
+        feed(life, sample(life, input_schema(life->stage, i), i, false));
+    end(life, started);
+    usleep(50000); /* what is still alive shows itself */
+}
+
+/* Twice the same records give twice the same bytes. */
+static void life_again(struct life *life) {
+    char *first = NULL;
+    for (int i = 0; i < 2; i++) {
+        if (!make(life, "again"))
+            break;
+        bool started = begin(life);
+        if (started)
+            feed_all(life, RECORDS, false);
+        end(life, started);
+        if (i == 0)
+            first = strdup(life->host.outputs ? life->host.outputs : "");
+        else if (first && strcmp(first, life->host.outputs ? life->host.outputs : "") != 0)
+            check_find(&life->host, "output.differs",
+                       "the same %d records gave other outputs the second time", RECORDS);
+    }
+    free(first);
+}
+
+static void give_credit(struct life *life, uint32_t steps) {
+    pthread_mutex_lock(&life->host.lock);
+    life->host.credits = steps;
+    pthread_mutex_unlock(&life->host.lock);
+    say(life, "on_credit");
+    life->stage->on_credit(life->self);
+}
+
+static void life_source(struct life *life) {
+    if (!make(life, "source"))
+        return;
+    bool started = begin(life);
+    int64_t deadline_ms = check_now_ms() + SOURCE_MS;
+    while (started && !life->host.exhausted && check_now_ms() < deadline_ms) {
+        give_credit(life, 3);
+        for (int i = 0; i < 5; i++)
+            turn(life);
+        if (life->host.n_committed > 2000)
+            break;
+    }
+    if (started)
+        expect_settled(life);
+    end(life, started);
+}
+
+/* A source without credit opens nothing, and is not woken in vain for ever. */
+static void life_source_without_credit(struct life *life) {
+    if (!make(life, "no-credit"))
+        return;
+    bool started = begin(life);
+    if (started)
+        give_credit(life, 0);
+    for (int i = 0; i < 20 && started; i++)
+        turn(life);
+    end(life, started);
+}
+
+static bool takes_records(const struct telex_stage *stage) {
+    return stage->process != NULL;
+}
+
+static bool takes_and_gives(const struct telex_stage *stage) {
+    return stage->process != NULL && stage->max_outputs > 0;
+}
+
+static bool is_source(const struct telex_stage *stage) {
+    return stage->on_credit != NULL;
+}
+
+static bool is_any(const struct telex_stage *stage) {
+    (void)stage;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    void (*live)(struct life *life);
+    bool (*fits)(const struct telex_stage *stage);
+} lives[] = {
+    {"create-destroy", life_create_destroy, is_any},
+    {"start-stop", life_start_stop, is_any},
+    {"process", life_process, takes_records},
+    {"odd-records", life_odd_records, takes_records},
+    {"refused-loans", life_refused_loans, takes_and_gives},
+    {"stop-early", life_stop_early, takes_records},
+    {"again", life_again, takes_records},
+    {"source", life_source, is_source},
+    {"no-credit", life_source_without_credit, is_source},
+};
+enum { N_LIVES = sizeof(lives) / sizeof(*lives) };
+
+/* ---- parent and child ---- */
+
+static void become_child(int fd, const struct plugin_desc *plugin, struct telex_bytes options, size_t which) {
+    char why[1024];
+    static struct life life; /* on no stack that a plugin could smash */
+    struct rlimit none = {0, 0};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0);
+    setrlimit(RLIMIT_CORE, &none);
+    life.out = fdopen(fd, "w");
+    if (!life.out)
+        _exit(3);
+    say(&life, "load");
+    life.stage = plugin_load(plugin, why, sizeof(why));
+    life.options = options;
+    if (!life.stage) {
+        fprintf(life.out, "@unloadable %s\n", why);
+        fflush(life.out);
+        _exit(3);
+    }
+    if (!lives[which].fits(life.stage)) {
+        fprintf(life.out, "@skip\n");
+        fflush(life.out);
+        _exit(0);
+    }
+    lives[which].live(&life);
+    say(&life, "end");
+    _exit(0);
+}
+
+/* Everything the child says until it closes its pipe or its time is over. Gives it. */
+static char *hear(int fd, int life_ms, bool *timed_out) {
+    size_t used = 0;
+    char *text = calloc(1, OUTPUT_MAX_BYTES + 1);
+    int64_t deadline_ms = check_now_ms() + life_ms;
+    *timed_out = false;
+    while (text && used < OUTPUT_MAX_BYTES) {
+        struct pollfd wait = {fd, POLLIN, 0};
+        int64_t left_ms = deadline_ms - check_now_ms();
+        int ready = left_ms > 0 ? poll(&wait, 1, (int)left_ms) : 0;
+        if (ready < 0 && errno == EINTR)
+            continue;
+        *timed_out = ready <= 0;
+        ssize_t n = ready > 0 ? read(fd, text + used, OUTPUT_MAX_BYTES - used) : 0;
+        if (n <= 0)
+            break;
+        used += (size_t)n;
+    }
+    return text;
+}
+
+/* Turn what a child said and how it ended into findings. Cuts text up. */
+static bool take_findings(char *text, int status, bool timed_out, const char *scenario, json_t *findings) {
+    char call[128] = "load", what[400];
+    bool ended = false, skipped = false;
+    char *rest = text, *line;
+    while ((line = strsep(&rest, "\n"))) {
+        if (*line == '{') {
+            json_t *finding = json_loads(line, 0, NULL);
+            const char *rule = json_string_value(json_object_get(finding, "rule"));
+            const char *what_text = json_string_value(json_object_get(finding, "text"));
+            if (rule && what_text && check_rule_find(rule))
+                check_add(findings, rule, scenario, what_text);
+            json_decref(finding);
+        } else if (*line == '@') {
+            ended = strcmp(line, "@end") == 0;
+            skipped = strcmp(line, "@skip") == 0;
+            if (!ended)
+                snprintf(call, sizeof(call), "%s", line + 1);
+        }
+    }
+    if (ended || skipped)
+        return !skipped;
+    if (timed_out)
+        snprintf(what, sizeof(what), "did not return from %s in time", call);
+    else if (WIFSIGNALED(status))
+        snprintf(what, sizeof(what), "crashed in %s (SIG%s)", call, sigabbrev_np(WTERMSIG(status)));
+    else
+        snprintf(what, sizeof(what), "ended the process in %s (exit status %d)", call, WEXITSTATUS(status));
+    check_add(findings, timed_out ? "life.hang" : "life.crash", scenario, what);
+    return true;
+}
+
+/* False when it hung. */
+static bool live_one(const struct plugin_desc *plugin, struct telex_bytes options, size_t which, int life_ms,
+                     json_t *findings, json_t *scenarios) {
+    int fds[2], status = 0;
+    bool timed_out;
+    if (pipe(fds) < 0)
+        return false;
+    fflush(NULL);
+    pid_t pid = fork(); /* this program has one thread and no library that minds */
+    if (pid == 0) {
+        close(fds[0]);
+        become_child(fds[1], plugin, options, which);
+    }
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        return false;
+    }
+    char *text = hear(fds[0], life_ms, &timed_out);
+    close(fds[0]);
+    kill(-pid, SIGKILL); /* nothing that it started stays */
+    kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (text && take_findings(text, status, timed_out, lives[which].name, findings))
+        json_array_append_new(scenarios, json_string(lives[which].name));
+    free(text);
+    return !timed_out;
+}
+
+void check_lives(const struct plugin_desc *plugin, struct telex_bytes options, int life_ms, json_t *findings,
+                 json_t *scenarios) {
+    for (size_t i = 0; i < N_LIVES; i++)
+        if (!live_one(plugin, options, i, life_ms, findings, scenarios))
+            break;
+}
