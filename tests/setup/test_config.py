@@ -169,7 +169,7 @@ def test_usage_errors_exit_2(telex):
         done = telex(*args)
         assert done.returncode == 2, args
         assert done.stderr and not done.stdout
-    for command in ("validate", "graph", "schema", "plugins"):
+    for command in ("validate", "graph", "schema", "plugins", "check"):
         done = telex(command, "--help")
         assert done.returncode == 0 and done.stdout.startswith(f"Usage: telex {command}")
     assert "did you mean validate?" in telex("validte").stderr
