@@ -31,8 +31,10 @@ void tell(struct config_errors *errors, struct mark mark, const char *path, cons
         abort(); /* a few hundred bytes: nothing sensible is left to do */
     errors->items = items;
     struct config_error *error = &items[errors->count++];
-    *error = (struct config_error){
-        .file = strdup(mark.file), .path = strdup(path), .line = mark.line, .column = mark.column};
+    *error = (struct config_error){.file = strdup(mark.file),
+                                   .path = strdup(*path ? path : "(config)"),
+                                   .line = mark.line > 0 ? mark.line : 1,
+                                   .column = mark.column > 0 ? mark.column : 1};
     va_start(args, format);
     if (vasprintf(&error->text, format, args) < 0)
         error->text = NULL;
