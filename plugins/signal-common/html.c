@@ -133,12 +133,13 @@ static bool is_tame(const char *html, size_t n) {
 
 /* ---- the flat reading ---- */
 
-static void add_break(struct buf *out, const char *name, size_t n) {
+/* What an element puts between the text before it and inside it; and, `closing`, behind it. */
+static void add_break(struct buf *out, const char *name, size_t n, bool closing) {
     if (in_list(block_names, name, n))
         buf_add_text(out, "\n\n");
-    else if (in_list(line_names, name, n))
+    else if (!closing && in_list(line_names, name, n))
         buf_add_byte(out, '\n');
-    else if ((n == 2) && (!strncasecmp(name, "td", 2) || !strncasecmp(name, "th", 2)))
+    else if (!closing && n == 2 && (!strncasecmp(name, "td", 2) || !strncasecmp(name, "th", 2)))
         buf_add_byte(out, ' ');
 }
 
@@ -158,18 +159,20 @@ static const char *tag_end(const char *at, const char *end) {
     return end;
 }
 
-/* Behind the end tag of a silent element. */
-static const char *skip_silent(const char *at, const char *end, const char *name, size_t n) {
-    while (at < end) {
-        at = memchr(at, '<', (size_t)(end - at));
-        if (!at)
-            return end;
+/* Behind the end tag of the element whose content begins at `at`; NULL when nothing ends it. */
+static const char *behind_end_tag(const char *at, const char *end, const char *name, size_t n) {
+    while (at < end && (at = memchr(at, '<', (size_t)(end - at)))) {
         at++;
         if (at < end && *at == '/' && (size_t)(end - at) > n && !strncasecmp(at + 1, name, n) &&
-            !isalnum((unsigned char)at[n + 1]))
+            ((size_t)(end - at) == n + 1 || !isalnum((unsigned char)at[n + 1])))
             return tag_end(at, end);
     }
-    return end;
+    return NULL;
+}
+
+static const char *skip_silent(const char *at, const char *end, const char *name, size_t n) {
+    const char *behind = behind_end_tag(at, end, name, n);
+    return behind ? behind : end;
 }
 
 static void flat_text(struct buf *out, const char *html, size_t n) {
@@ -198,7 +201,7 @@ static void flat_text(struct buf *out, const char *html, size_t n) {
             buf_add_byte(out, *at++);
             continue;
         }
-        add_break(out, name, bytes);
+        add_break(out, name, bytes, closing);
         at = tag_end(at, end);
         if (!closing && in_list(silent_names, name, bytes) && strncasecmp(name, "head", bytes) != 0)
             at = skip_silent(at, end, name, bytes);
@@ -308,17 +311,15 @@ static bool enter_element(struct buf *out, const GumboNode *node, const char *ba
         return false;
     if (element->tag == GUMBO_TAG_A)
         html_add_link(links, arena, base, attribute(element, "href"));
-    add_break(out, name, n);
+    add_break(out, name, n, false);
     return true;
 }
 
 static void leave_element(struct buf *out, const GumboNode *node) {
     const char *name;
     size_t n;
-    if (node->v.element.tag == GUMBO_TAG_BR)
-        return;
     element_name(&node->v.element, &name, &n);
-    add_break(out, name, n);
+    add_break(out, name, n, true);
 }
 
 static bool has_children(const GumboNode *node) {
@@ -368,15 +369,16 @@ static char *blank_tag(char *at, char *end, unsigned *unclosed) {
             isalnum((unsigned char)at[n + 1]))
             continue;
         char *stop = (char *)(uintptr_t)tag_end(at + 1, end);
-        bool empty = stop - at >= 2 && stop[-1] == '>' && stop[-2] == '/';
-        const char *close = empty || *unclosed & 1u << i ? NULL : skip_silent(stop, end, names[i], n);
-        if (close == end && end[-1] != '>')
+        bool empty = stop - at > 2 && !memcmp(stop - 2, "/>", 2);
+        bool lost = empty || *unclosed & 1u << i;
+        const char *close = lost ? NULL : behind_end_tag(stop, end, names[i], n);
+        if (!close && !empty)
             *unclosed |= 1u << i;
-        if (empty || (i < n_hard && *unclosed & 1u << i)) {
+        if (close)
+            return (char *)(uintptr_t)close;
+        if (empty || i < n_hard)
             memset(at, ' ', (size_t)(stop - at));
-            return stop;
-        }
-        return close ? (char *)(uintptr_t)close : stop;
+        return stop;
     }
     return at + 1;
 }

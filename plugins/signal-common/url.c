@@ -104,6 +104,14 @@ static bool has_scheme(const char *url) {
     return n > 1 && isalpha((unsigned char)url[0]) && url[n] == ':';
 }
 
+static char *part(CURLU *url, CURLUPart what, unsigned flags) {
+    char *text = NULL;
+    if (!curl_url_get(url, what, &text, flags))
+        return text;
+    curl_free(text); /* some failures leave one */
+    return NULL;
+}
+
 const char *url_resolve(struct arena *arena, const char *base, const char *relative) {
     while (isspace((unsigned char)*relative))
         relative++;
@@ -120,7 +128,7 @@ const char *url_resolve(struct arena *arena, const char *base, const char *relat
     const char *result = copy;
     if (url && !curl_url_set(url, CURLUPART_URL, base, CURLU_URLENCODE) &&
         !curl_url_set(url, CURLUPART_URL, *copy ? copy : base, CURLU_URLENCODE) &&
-        !curl_url_get(url, CURLUPART_URL, &whole, 0))
+        (whole = part(url, CURLUPART_URL, 0)))
         result = strlen(whole) <= URL_LIMIT_BYTES ? arena_text(arena, whole) : NULL;
     curl_free(whole);
     curl_url_cleanup(url);
@@ -161,16 +169,10 @@ static void keep_query(struct buf *out, const char *query, const char *host) {
     }
 }
 
-static char *part(CURLU *url, CURLUPart what, unsigned flags) {
-    char *text = NULL;
-    return curl_url_get(url, what, &text, flags) ? NULL : text;
-}
-
-/* The host in lower case, international names in their xn-- form where libcurl can; freed with curl_free. */
+/* The host in lower case; freed with curl_free. International names stay as they are written: libcurl's
+ * conversion depends on the process's locale, and an id must not. */
 static char *host_of(CURLU *url) {
-    char *host = part(url, CURLUPART_HOST, CURLU_PUNYCODE);
-    if (!host)
-        host = part(url, CURLUPART_HOST, 0);
+    char *host = part(url, CURLUPART_HOST, 0);
     for (char *c = host; c && *c; c++)
         *c = (char)tolower((unsigned char)*c);
     return host;

@@ -20,7 +20,7 @@ bool url_is_web(const char *url);
  * copied. NULL only without memory. */
 const char *url_canonical(struct arena *arena, const char *url);
 
-/* The host of a web address in lower case, or NULL. An international name comes out in its xn-- form. */
+/* The host of a web address in lower case, or NULL. An international name stays as it is written. */
 const char *url_host(struct arena *arena, const char *url);
 
 /* The part of a host that one owner registered: the public suffix and one label. Hosts that are addresses

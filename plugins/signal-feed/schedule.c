@@ -4,7 +4,7 @@
  * A feed is never asked sooner than its interval, nor than the site wishes (ttl, max-age, Expires up to a
  * day; Retry-After up to a week). Jitter only ever moves the moment within a tenth, later than any wish of
  * the site. */
-#include "stage.h"
+#include "schedule.h"
 
 #include <ctype.h>
 #include <stdlib.h>

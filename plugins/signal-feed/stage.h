@@ -14,6 +14,7 @@
 
 #include "feed.h"
 #include "fetch.h"
+#include "schedule.h"
 
 enum { BATCH_MAX = 256, BATCH = 64, WAITING_MAX = 8 };
 
@@ -120,23 +121,6 @@ struct stage {
 /* ---- list.c: the feeds of the config. TELEX_OK, or TELEX_FATAL with the reason attached ---- */
 telex_status list_read(struct stage *stage);
 void list_finish(struct stage *stage);
-
-/* ---- schedule.c: when to ask again. Pure functions of their arguments ---- */
-
-struct schedule {
-    int64_t now_ms, interval_ms, max_interval_ms, every_ms;
-    int64_t ttl_ms, max_age_ms, expires_ms, retry_ms; /* floors; expires and retry are moments, 0: none */
-    double jitter;                                    /* -1 to 1 */
-};
-
-/* After an answer. `week` is how many items the feed brought in the last seven days; 0: not known. */
-int64_t schedule_after_answer(const struct schedule *s, int64_t week);
-/* After the n-th failure in a row. */
-int64_t schedule_after_failure(const struct schedule *s, int64_t fails);
-/* Retry-After in seconds or as a date, as a moment; 0: none. */
-int64_t schedule_retry_after(const char *value, int64_t now_ms);
-/* Cache-Control's max-age in ms; 0: none. */
-int64_t schedule_max_age(const char *cache_control);
 
 /* ---- state.c ---- */
 telex_status state_load(struct stage *stage);

@@ -187,7 +187,8 @@ static telex_status kv_scan(const struct telex_host *host, telex_lease lease, st
                             int32_t (*visit)(void *, struct telex_bytes, struct telex_bytes), void *arg) {
     (void)host, (void)lease;
     pthread_mutex_lock(&run.lock);
-    qsort(run.committed.items, run.committed.n, sizeof(struct pair), by_key);
+    if (run.committed.n)
+        qsort(run.committed.items, run.committed.n, sizeof(struct pair), by_key);
     for (size_t i = 0; i < run.committed.n; i++) {
         struct pair *pair = &run.committed.items[i];
         struct telex_bytes value = {pair->value, pair->size};
