@@ -78,7 +78,7 @@ static void score(struct brief *brief) {
         double best[BRIEF_RECORDS_MAX] = {0}, central = 0;
         for (size_t k = 0; k < brief->n_sentences; k++) {
             const struct brief_sentence *other = &brief->sentences[k];
-            if (other->record == sentence->record)
+            if (other->record == sentence->record || other->unusable)
                 continue;
             double share = alike(&sentence->facts, &other->facts);
             if (share > best[other->record])

@@ -275,25 +275,33 @@ static telex_status write_story(struct desk *desk, telex_lease lease, struct sto
     return commit_dispatch(desk, lease, story, draft, &info);
 }
 
+static telex_status take_story(struct desk *desk, telex_lease lease, const struct telex_view *view,
+                               const msgpack_object *map, struct story *story) {
+    story->arena.limit_bytes = (size_t)desk->config.memory_bytes;
+    story->brief.arena = &story->arena;
+    story->id = arena_copy(&story->arena, (const char *)view->id.data, view->id.size);
+    story->merged_into = keep(&story->arena, map, "merged_into");
+    story->version = view->version;
+    if (!story->id || !story->merged_into)
+        return telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
+    if (story->merged_into[0])
+        return write_merged(desk, lease, story);
+    telex_status status = read_story(desk, lease, map, story);
+    return status == TELEX_OK ? write_story(desk, lease, story) : status;
+}
+
 telex_status desk_process(void *self, telex_lease lease, struct telex_rec *in) {
     struct desk *desk = self;
     struct telex_view view = {.size = sizeof(view)};
     struct telex_map map = {.root = NULL};
     if (desk->host->view(desk->host, in, &view) != TELEX_OK || telex_map_open(&map, view.body) < 0)
         return telex_fail(desk->host, lease, TELEX_REJECT, "not a readable story");
-    struct story story = {.arena = {.limit_bytes = (size_t)desk->config.memory_bytes}};
-    story.brief.arena = &story.arena;
-    story.id = arena_copy(&story.arena, (const char *)view.id.data, view.id.size);
-    story.merged_into = keep(&story.arena, map.root, "merged_into");
-    story.version = view.version;
-    telex_status status = TELEX_OK;
-    if (!story.id || !story.merged_into)
-        status = telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
-    else if (story.merged_into[0])
-        status = write_merged(desk, lease, &story);
-    else if ((status = read_story(desk, lease, map.root, &story)) == TELEX_OK)
-        status = write_story(desk, lease, &story);
+    struct story *story = calloc(1, sizeof(*story));
+    telex_status status = story ? take_story(desk, lease, &view, map.root, story)
+                                : telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
     telex_map_close(&map);
-    arena_finish(&story.arena);
+    if (story)
+        arena_finish(&story->arena);
+    free(story);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "facts.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lexicon.h"
@@ -181,6 +182,37 @@ static void read_quotes(struct facts *f) {
     f->unbalanced = in || brackets != 0;
 }
 
+static bool counts(const struct word *word) {
+    return word_has_content(word) ||
+           (word->part == PART_NAME && word->kind == WORD_TEXT && !(word->flags & LEX_STOP));
+}
+
+static int by_value(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* What the sentence is about, as hashes: comparing two sentences is then one walk over both. */
+static int read_keys(struct facts *f, struct arena *arena) {
+    f->keys = arena_alloc(arena, (f->n_words ? f->n_words : 1) * sizeof(*f->keys));
+    if (!f->keys)
+        return -ENOMEM;
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_words; i++) {
+        if (!counts(&f->words[i]))
+            continue;
+        uint32_t hash = 2166136261u;
+        for (const char *c = f->words[i].canon; *c; c++)
+            hash = (hash ^ (unsigned char)*c) * 16777619u;
+        f->keys[n++] = hash;
+    }
+    qsort(f->keys, n, sizeof(*f->keys), by_value);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || f->keys[i] != f->keys[i - 1])
+            f->keys[f->n_keys++] = f->keys[i];
+    return 0;
+}
+
 int facts_read(struct facts *f, struct arena *arena, const struct name_book *book, const char *text,
                int64_t published_ms) {
     memset(f, 0, sizeof(*f));
@@ -196,7 +228,7 @@ int facts_read(struct facts *f, struct arena *arena, const struct name_book *boo
     read_cues(f);
     read_speeches(f);
     read_quotes(f);
-    return 0;
+    return read_keys(f, arena);
 }
 
 bool facts_have(const struct facts *f, const char *canon) {
@@ -206,25 +238,15 @@ bool facts_have(const struct facts *f, const char *canon) {
     return false;
 }
 
-static bool counts(const struct word *word) {
-    return word_has_content(word) ||
-           (word->part == PART_NAME && word->kind == WORD_TEXT && !(word->flags & LEX_STOP));
-}
-
 double facts_overlap(const struct facts *a, const struct facts *b) {
-    size_t n = 0, n_both = 0;
-    for (size_t i = 0; i < a->n_words; i++) {
-        if (!counts(&a->words[i]))
-            continue;
-        bool again = false;
-        for (size_t k = 0; k < i && !again; k++)
-            again = counts(&a->words[k]) && strcmp(a->words[k].canon, a->words[i].canon) == 0;
-        if (again)
-            continue;
-        n++;
-        n_both += facts_have(b, a->words[i].canon);
+    size_t n_both = 0;
+    for (size_t i = 0, k = 0; i < a->n_keys && k < b->n_keys;) {
+        n_both += a->keys[i] == b->keys[k];
+        uint32_t left = a->keys[i], right = b->keys[k];
+        i += left <= right;
+        k += right <= left;
     }
-    return n ? (double)n_both / (double)n : 0;
+    return a->n_keys ? (double)n_both / (double)a->n_keys : 0;
 }
 
 /* ---- pronouns ---- */

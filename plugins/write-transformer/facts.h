@@ -51,6 +51,8 @@ struct facts {
     size_t n_speeches;
     struct quote quotes[QUOTES_MAX];
     size_t n_quotes;
+    uint32_t *keys; /* of the content and name words, each once, ascending */
+    size_t n_keys;
     bool titled;          /* set like a headline */
     bool unbalanced;      /* an odd number of quotation marks, or a bracket left open */
     int64_t published_ms; /* 0: unknown */

@@ -98,12 +98,12 @@ static void sort_by_askable(const struct brief *brief, uint32_t *list, size_t n)
 
 int plan_make(const struct brief *brief, size_t min_sentences, struct plan *plan) {
     struct pick pick = {.brief = brief};
-    uint32_t rest[BRIEF_SENTENCES_MAX];
+    uint32_t rest[PLAN_PICKS_MAX];
     size_t n_rest = 0;
     memset(plan, 0, sizeof(*plan));
     if (!take_best(&pick, true, &plan->lead))
         return -ENODATA;
-    while (n_rest < BRIEF_SENTENCES_MAX && take_best(&pick, false, &rest[n_rest]))
+    while (n_rest < PLAN_PICKS_MAX && take_best(&pick, false, &rest[n_rest]))
         n_rest++;
     if (n_rest + 1 < min_sentences)
         return -ENODATA;

@@ -5,7 +5,7 @@
 
 #include "brief.h"
 
-enum { PLAN_BODY_MAX = 5, PLAN_FAQ_MAX = 3 };
+enum { PLAN_BODY_MAX = 5, PLAN_FAQ_MAX = 3, PLAN_PICKS_MAX = 40 };
 
 struct plan {
     uint32_t lead;                /* headline and dek */
@@ -13,7 +13,7 @@ struct plan {
     size_t n_body;
     uint32_t faq[PLAN_FAQ_MAX];
     size_t n_faq;
-    uint32_t spare[BRIEF_SENTENCES_MAX]; /* best first: for what fails */
+    uint32_t spare[PLAN_PICKS_MAX]; /* best first: for what fails */
     size_t n_spare, next_spare;
 };
 

@@ -155,7 +155,7 @@ static int add_word(struct reader *r, size_t bytes, enum word_kind kind) {
 
 int words_read(struct arena *arena, const char *text, struct word **words, size_t *n_words) {
     struct reader r = {.arena = arena, .text = text, .len = strlen(text)};
-    r.words = arena_alloc(arena, WORDS_MAX * sizeof(*r.words));
+    r.words = arena_alloc(arena, (r.len < WORDS_MAX ? r.len + 1 : WORDS_MAX) * sizeof(*r.words));
     if (!r.words)
         return -ENOMEM;
     int err = 0;
