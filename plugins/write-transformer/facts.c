@@ -114,9 +114,16 @@ static bool is_report_verb(const struct facts *f, size_t i) {
                    is(f, i, "estimate") || is(f, i, "claims") || is(f, i, "forecast") ||
                    is(f, i, "forecasts") || is(f, i, "notes") || is(f, i, "states") ||
                    is(f, i, "questions") || is(f, i, "state") || is(f, i, "note");
-    if (nounish)
-        return before && before->kind == WORD_TEXT && can_speak(before) && !(before->flags & LEX_PREP) &&
-               !before->possessive && !(strcmp(before->low, "its") == 0 || strcmp(before->low, "their") == 0);
+    if (nounish) { /* a verb if somebody stands before it, and no word that only a noun follows */
+        bool noun = !before || before->kind != WORD_TEXT || (before->flags & LEX_PREP) ||
+                    before->possessive || (before->flags & LEX_BE) ||
+                    ((before->flags & LEX_STOP) && !(before->flags & LEX_PRONOUN)) ||
+                    strcmp(before->low, "its") == 0 || strcmp(before->low, "their") == 0;
+        size_t from = i;
+        while (from > 0 && !ends_clause(&f->words[from - 1]))
+            from--;
+        return !noun && any_speaker(f, from, i);
+    }
     if (strstr("expected reported estimated believed forecast added quoted", word->low) &&
         strlen(word->low) > 5)
         return !before || !(before->flags & LEX_BE) || before->quoted;

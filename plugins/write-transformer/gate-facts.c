@@ -105,7 +105,7 @@ bool facts_have_name(const struct facts *facts, const struct word *word) {
         const struct word *source = &facts->words[i];
         if (source->kind != WORD_TEXT)
             continue;
-        if (name_words_match(source->low, word->low))
+        if (name_words_match(source->low, word->low) || (word->first && word_related(source, word)))
             return true;
         bool common = (source->flags & LEX_WORDY) && (word->flags & LEX_WORDY);
         if (common && strcmp(source->canon, word->canon) == 0)

@@ -150,7 +150,10 @@ void gate_question(const struct gate_input *input, struct gate_verdict *verdict)
         missing = gives_reason(answer) ? NULL : "asks why, and no reason is given";
         break;
     case ASKED_WHAT:
-        missing = count_new(question, answer) >= 2 ? NULL : "the answer says no more than the question";
+        missing = count_new(question, answer) >= 2 || new_number(question, answer, false) ||
+                          new_number(question, answer, true)
+                      ? NULL
+                      : "the answer says no more than the question";
         break;
     case ASKED_NOTHING:
         missing = "does not begin with what it asks for";

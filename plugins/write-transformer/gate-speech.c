@@ -40,6 +40,24 @@ static int level_of(const struct facts *f, size_t first, size_t last) {
     return BY_NOTHING;
 }
 
+/* "Saudi Arabian Oil Minister Hisham Nazer" is Nazer: whoever speaks in his place must bear his last name
+ * too. */
+static bool is_him(const struct facts *draft, const struct speech *said, const struct facts *source,
+                   size_t word) {
+    for (size_t n = 0; n < source->n_names; n++) {
+        const struct name *run = &source->names[n];
+        if (word < run->first || word >= run->last)
+            continue;
+        bool titled = false;
+        for (size_t k = run->first; k + 1 < run->last; k++)
+            titled |= (source->words[k].flags & LEX_ROLE) != 0;
+        for (size_t i = said->near_first; i < said->last && titled; i++)
+            titled = !name_words_match(draft->words[i].low, source->words[run->last - 1].low);
+        return !titled;
+    }
+    return true;
+}
+
 /* Whether one of the words that name the draft's speaker is among words [first, last) of a source. */
 static bool shares_speaker(const struct facts *draft, const struct speech *said, int level,
                            const struct facts *source, size_t first, size_t last) {
@@ -50,7 +68,7 @@ static bool shares_speaker(const struct facts *draft, const struct speech *said,
             const struct word *word = &source->words[k];
             if (word->kind != WORD_TEXT)
                 continue;
-            if (name_words_match(word->low, draft->words[i].low) ||
+            if ((name_words_match(word->low, draft->words[i].low) && is_him(draft, said, source, k)) ||
                 (level != BY_NAME && strcmp(word->canon, draft->words[i].canon) == 0))
                 return true;
         }

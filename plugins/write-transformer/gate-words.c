@@ -208,8 +208,8 @@ void gate_not_again(const struct gate_input *input, struct gate_verdict *verdict
         bool says_more = !same_numbers(input->draft, earlier);
         bool again = there >= AGAIN_SHARE && !says_more;
         if (short_one)
-            again = there >= 0.99 && back >= 0.7;
-        if (!again && there >= 0.6 && back >= 0.6 && !says_more)
+            again = there >= 0.8 && back >= 0.7;
+        if (!short_one && !again && there >= 0.6 && back >= 0.6 && !says_more)
             again = true;
         if (again)
             gate_fail(verdict, GATE_NOT_AGAIN, "repeats \"%.60s\"", earlier->text);

@@ -98,7 +98,8 @@ static const struct class_line class_lines[] = {
      "triggered triggering drove drives driving driven boosting ensuring ensure allows allowing enabling "
      "enable enables"},
     {LEX_EVAL,
-     "significant significantly crucial important importantly major key remarkable impressive strong "
+     "main principal significant significantly crucial important importantly major key remarkable impressive "
+     "strong "
      "strongly "
      "dramatic dramatically huge massive notable notably vital critical critically unprecedented historic "
      "landmark surprising surprisingly unfortunately fortunately best worst great greatly essential "
@@ -151,6 +152,9 @@ static const struct class_line class_lines[] = {
      "stock "
      "stocks sales profits earnings industry government market markets buyers sellers talks reports rumours "
      "rumors "
+     "current recent former foreign total average domestic local national international annual free net "
+     "gross world "
+     "global additional future early late big small high low good bad full "
      "speculation sources members producers details terms closing today yesterday tomorrow under during "
      "asked "
      "speaking referring citing neither none no not never two three four five six seven eight nine ten "
@@ -332,6 +336,7 @@ static const char *const synonym_lines[] = {
     "test tests tested testing validate validates validated validation evaluate "
     "evaluation",
     "hardware",
+    "main key principal primary leading",
     "fund funds funded funding finance finances financed financing",
     "found founded founding "
     "founder establish establishes established",
