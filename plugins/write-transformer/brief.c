@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lexicon.h"
+#include "refer.h"
 #include "split.h"
 #include "style.h"
 
@@ -47,25 +48,46 @@ static const char *why_unusable(const struct brief_sentence *sentence) {
     return NULL;
 }
 
-static void find_context(struct brief *brief) {
-    for (size_t i = 0; i < brief->n_sentences; i++) {
-        struct brief_sentence *sentence = &brief->sentences[i];
-        sentence->needs_context = facts_unsettled(&sentence->facts) < sentence->facts.n_words;
-        if (!sentence->needs_context || sentence->unusable)
-            continue;
-        for (size_t back = 1; back <= 2; back++) {
-            const struct brief_sentence *before = i >= back ? &brief->sentences[i - back] : NULL;
-            if (!before || before->record != sentence->record || text_taint(before->clean))
-                break;
-            sentence->n_context = (uint32_t)back;
-            if (!before->needs_context && before->facts.n_names > 0)
-                break;
-            if (back == 2)
-                sentence->n_context = 0;
-        }
-        if (sentence->n_context == 0)
-            sentence->unusable = "about somebody whom it does not name";
+/* Whether more than one person has spoken in the record before sentence `i`: then "he" is safe in one
+ * paragraph only. */
+static bool several_men_before(const struct brief *brief, size_t i) {
+    const struct word *one = NULL;
+    for (size_t k = i; k-- > 0 && brief->sentences[k].record == brief->sentences[i].record;) {
+        const struct word *man = refer_man(&brief->sentences[k].facts);
+        if (man && one && strcmp(man->low, one->low) != 0)
+            return true;
+        one = man ? man : one;
     }
+    return false;
+}
+
+/* Put a name where a sentence says "he", "they" or "it", if the sentences before it say whom that means. */
+static void settle(struct brief *brief, size_t i) {
+    struct brief_sentence *sentence = &brief->sentences[i];
+    const struct facts *before[BRIEF_CONTEXT_MAX];
+    size_t n = 0, unsettled = facts_unsettled(&sentence->facts);
+    sentence->needs_context = unsettled < sentence->facts.n_words;
+    if (!sentence->needs_context || sentence->unusable)
+        return;
+    bool near_only = refer_asks_for_man(&sentence->facts, unsettled) && several_men_before(brief, i);
+    for (size_t back = 1; back <= BRIEF_CONTEXT_MAX && back <= i; back++) {
+        const struct brief_sentence *other = &brief->sentences[i - back];
+        if (near_only && other->paragraph != sentence->paragraph)
+            break;
+        if (other->record != sentence->record || text_taint(other->clean))
+            break;
+        before[n++] = &other->facts;
+    }
+    char *meant = refer_find(brief->arena, &sentence->facts, unsettled, before, n, &sentence->n_context);
+    if (!meant) {
+        sentence->unusable = "about somebody whom it does not name";
+        return;
+    }
+    char *named = refer_replace(brief->arena, &sentence->facts, unsettled, sentence->modern, meant);
+    if (!named)
+        sentence->unusable = "about somebody whom it does not name";
+    else
+        sentence->modern = named;
 }
 
 static double alike(const struct facts *a, const struct facts *b) {
@@ -198,7 +220,8 @@ int brief_read(struct brief *brief) {
     }
     if (err < 0)
         return err;
-    find_context(brief);
+    for (size_t i = 0; i < brief->n_sentences; i++)
+        settle(brief, i);
     score(brief);
     find_repetitions(brief);
     return 0;

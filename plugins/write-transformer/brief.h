@@ -16,6 +16,7 @@ enum {
     BRIEF_RECORDS_MAX = 32,
     BRIEF_SENTENCES_MAX = 192,       /* of all records */
     BRIEF_RECORD_SENTENCES_MAX = 32, /* of one record: news stands at the top */
+    BRIEF_CONTEXT_MAX = 2,           /* sentences that may name whom a pronoun means */
     BRIEF_TEXT_MAX_BYTES = 64 * 1024 /* of one record are read */
 };
 
@@ -36,7 +37,7 @@ struct brief_sentence {
     uint32_t paragraph;
     struct text_range range;
     const char *clean;    /* what the record says, on one line */
-    const char *modern;   /* the same by house style; what a prompt shows */
+    const char *modern;   /* the same by house style, pronouns named; what a prompt shows */
     const char *unusable; /* why nothing may be written from it, or NULL */
     bool needs_context;   /* begins with somebody who was named before */
     uint32_t n_context;   /* sentences before it that name him; 0 to 2 */

@@ -147,6 +147,8 @@ static void read_speeches(struct facts *f) {
     for (size_t i = 0; i < f->n_words && f->n_speeches < SPEECHES_MAX; i++) {
         if (f->words[i].kind != WORD_TEXT || !is_report_verb(f, i))
             continue;
+        if (i > 0 && is(f, i - 1, "as") && f->n_speeches > 0)
+            continue; /* "was quoted by the daily as saying": one speech, and the daily did not make it */
         struct speech *speech = &f->speeches[f->n_speeches++];
         *speech = (struct speech){.verb = (uint32_t)i};
         const struct word *before = i > 0 ? &f->words[i - 1] : NULL;
@@ -283,7 +285,8 @@ static bool is_person(const struct facts *f, const struct name *name) {
         n += f->words[w].kind == WORD_TEXT;
     }
     for (size_t i = 0; i < f->n_speeches; i++)
-        if (name->first >= f->speeches[i].first && name->last <= f->speeches[i].last)
+        if (name->first >= f->speeches[i].near_first && name->last <= f->speeches[i].last &&
+            f->speeches[i].verb - f->speeches[i].near_first < 8)
             return true;
     return n >= 2;
 }

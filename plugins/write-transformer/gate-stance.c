@@ -29,7 +29,9 @@ static struct targets targets_of(const struct facts *facts, const struct cue *cu
     for (size_t w = cue->word + 1; w < cue->last && targets.n < TARGETS_MAX; w++)
         if (is_target(&facts->words[w]))
             targets.words[targets.n++] = &facts->words[w];
-    for (size_t w = cue->word; w-- > cue->first && targets.n == 0;)
+    bool stands_behind = cue->kind == CUE_NEGATION ||
+                         (cue->word > 0 && (facts->words[cue->word - 1].flags & LEX_BE)); /* "was expected" */
+    for (size_t w = cue->word; w-- > cue->first && targets.n == 0 && stands_behind;)
         if (is_target(&facts->words[w]))
             targets.words[targets.n++] = &facts->words[w];
     for (size_t w = cue->word + 1; w < cue->last && targets.n == 0; w++) /* "neither confirmed nor denied" */

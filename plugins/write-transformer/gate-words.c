@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lexicon.h"
+#include "split.h"
 #include "text.h"
 
 #define NOVEL_SHARE 0.20 /* of the content words may be the draft's own */
@@ -114,6 +115,9 @@ static void no_stump(const struct gate_input *input, struct gate_verdict *verdic
     bool be = last && (last->flags & LEX_BE) && input->field != FIELD_QUESTION;
     if (article || be || (dangles && input->field != FIELD_QUESTION))
         gate_fail(verdict, GATE_WHOLE, "breaks off at \"%s\"", last->low);
+    struct split_sentence found[2];
+    if (split_sentences(draft->text, len, found, 2) > 1)
+        gate_fail(verdict, GATE_WHOLE, "is more than one sentence");
     if (draft->unbalanced)
         gate_fail(verdict, GATE_WHOLE, "a quotation mark or bracket is left open");
 }

@@ -72,7 +72,7 @@ static const struct class_line class_lines[] = {
      "bid bids vying scheduled principle committed commitment weigh weighs weighing views viewing "
      "explore explores exploring mull mulls mulling set"},
     {LEX_RUMOUR,
-     "rumour rumours rumoured rumor rumors rumored speculation speculate speculated speculates talk talks "
+     "rumour rumours rumoured rumor rumors rumored speculation speculate speculated speculates talk "
      "reportedly allegedly alleged alleges unconfirmed supposedly suppose apparently apparent seen "
      "claim claims claimed suspected"},
     {LEX_REPORT,

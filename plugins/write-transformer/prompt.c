@@ -65,14 +65,6 @@ static void add(struct prompt *prompt, uint32_t role, const char *text) {
     prompt->list[prompt->n_messages++] = message;
 }
 
-static const char *context_of(const struct brief *brief, uint32_t sentence) {
-    char *context = arena_copy(brief->arena, "", 0);
-    for (uint32_t back = brief->sentences[sentence].n_context; back > 0 && context; back--)
-        context = arena_print(brief->arena, "%s%s%s", context,
-                              *context ? " " : "Context: ", brief->sentences[sentence - back].modern);
-    return context && *context ? arena_print(brief->arena, "%s\n", context) : context;
-}
-
 int prompt_make(struct prompt *prompt, const struct brief *brief, uint32_t sentence, enum prompt_task task,
                 const char *why) {
     memset(prompt, 0, sizeof(*prompt));
@@ -81,14 +73,12 @@ int prompt_make(struct prompt *prompt, const struct brief *brief, uint32_t sente
         add(prompt, TELEX_ROLE_USER, examples[i].asked);
         add(prompt, TELEX_ROLE_ASSISTANT, examples[i].answered);
     }
-    const char *modern = brief->sentences[sentence].modern, *context = context_of(brief, sentence),
-               *note = "";
+    const char *modern = brief->sentences[sentence].modern, *note = "";
     if (why)
         note = arena_print(brief->arena, "Note: stay closer to the Sentence; last time %s.\n", why);
-    if (!context || !note)
+    if (!note)
         return -ENOMEM;
-    char *asked =
-        arena_print(brief->arena, "Task: %s\n%s%sSentence: %s", task_names[task], note, context, modern);
+    char *asked = arena_print(brief->arena, "Task: %s\n%sSentence: %s", task_names[task], note, modern);
     if (!asked)
         return -ENOMEM;
     add(prompt, TELEX_ROLE_USER, asked);

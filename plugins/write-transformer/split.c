@@ -39,7 +39,7 @@ static bool listed(const char *const *list, size_t n, const char *word, size_t l
 }
 
 static bool is_space(char c) {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+    return c == ' ' || c == TEXT_GAP || c == '\n' || c == '\t' || c == '\r';
 }
 
 /* A word with a full stop behind it that does not end the sentence by itself: "Co.", "U.S.", "J.". */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* text.c - a record's text made safe to read, without moving a byte.
  *
- * The mask has the record's length at all times; blanking writes spaces over whole characters. The
- * byte MARK stands where a chat-template token was, so that its sentence is known as tainted. */
+ * The mask has the record's length at all times; blanking writes gaps over whole characters, which read as
+ * white space. The byte MARK stands where a chat-template token was, so that its sentence is known as
+ * tainted. */
 #include "text.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <strings.h>
 
 #define MARK            '\x01'
+#define GAP             TEXT_GAP
 #define TAG_MAX_BYTES   400
 #define TOKEN_MAX_BYTES 48
 #define WORD_MAX_BYTES  40
@@ -114,7 +116,7 @@ static bool is_invisible(uint32_t c) {
 static void blank(char *mask, size_t from, size_t to) {
     for (size_t i = from; i < to; i++)
         if (mask[i] != '\n')
-            mask[i] = ' ';
+            mask[i] = GAP;
 }
 
 /* Blank what no reader sees. A quotation mark between two letters is a mistyped apostrophe. */
@@ -309,6 +311,7 @@ static const char *plain_of(uint32_t code) {
     case 0x2009:
     case 0x202F:
     case 0x3000:
+    case GAP:
     case '\n':
     case '\t':
         return " ";

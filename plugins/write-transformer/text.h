@@ -14,6 +14,8 @@
 
 #include "arena.h"
 
+#define TEXT_GAP '\x02' /* what a mask has where something was blanked; white space of its own kind */
+
 struct text_range {
     uint32_t start, end; /* bytes of the record's text, end excluded */
 };

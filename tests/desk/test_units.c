@@ -11,6 +11,7 @@
 
 #include "facts.h"
 #include "lexicon.h"
+#include "refer.h"
 #include "split.h"
 #include "style.h"
 #include "text.h"
@@ -98,6 +99,14 @@ static void company_brackets_and_tickers_go(void **state) {
     assert_string_equal(
         sentence_of("&lt;Orrin Hotels Inc> sold a &lt;Tarn Co&gt; inn to Vale <VLE.N> for cash.", 0),
         "Orrin Hotels Inc sold a Tarn Co inn to Vale for cash.");
+}
+
+static void a_company_in_brackets_splits_nothing(void **state) {
+    (void)state;
+    assert_int_equal(count_sentences("It agreed to buy a stake in &lt;Orrin Holdings\nCorp> for about 79 mln "
+                                     "dlrs from Vale <VLE> Bank."),
+                     1);
+    assert_int_equal(count_sentences("It is a broker of agency obligations  Orrin Bank owns half of it."), 2);
 }
 
 static void offsets_point_into_the_record(void **state) {
@@ -281,6 +290,52 @@ static void a_shouted_title_is_set_as_the_text_writes_it(void **state) {
                         "Kuwait says no plans for OPEC talks");
 }
 
+/* ---- whom a pronoun means ---- */
+
+static void check_meant(const char *before, const char *sentence, const char *wanted) {
+    const struct facts *list[1] = {facts_of(before)};
+    struct facts *facts = facts_of(sentence);
+    uint32_t n = 0;
+    size_t unsettled = facts_unsettled(facts);
+    assert_true(unsettled < facts->n_words);
+    char *meant = refer_find(&arena, facts, unsettled, list, 1, &n);
+    if (!wanted) {
+        assert_null(meant);
+        return;
+    }
+    assert_non_null(meant);
+    assert_int_equal(n, 1);
+    assert_string_equal(refer_replace(&arena, facts, unsettled, sentence, meant), wanted);
+}
+
+static void a_pronoun_means_who_spoke_last(void **state) {
+    (void)state;
+    check_meant("Sheikh Ali al-Sabah was quoted by the daily al-Qabas as saying: \"None of us has asked.\"",
+                "He denied that Kuwait was pumping more.",
+                "Sheikh Ali al-Sabah denied that Kuwait was pumping more.");
+    check_meant("Four Inns Inc and Vale Partners said they agreed to buy the hotel.",
+                "Closing was expected by March 31, they added.",
+                "Closing was expected by March 31, Four Inns Inc and Vale Partners added.");
+    check_meant("Traders and analysts in oil markets estimate OPEC is producing more.",
+                "They named Kuwait and Ecuador.",
+                "Traders and analysts in oil markets named Kuwait and Ecuador.");
+    check_meant("Viacom International Inc said offers came from Arsenal Holdings Inc.",
+                "The company said its board will meet.",
+                "Viacom International Inc said its board will meet.");
+    check_meant("Tarn Co said sales rose.", "Its profit fell to four mln dlrs.",
+                "Tarn Co's profit fell to four mln dlrs.");
+}
+
+static void a_pronoun_that_nobody_settles_stays_open(void **state) {
+    (void)state;
+    check_meant("Prices fell in Leeds.", "He denied that the mill was sold.", NULL);
+    check_meant("Tarn Co said sales rose.", "They added that profit fell.", NULL);
+    check_meant("Tarn Co said sales rose.", "He added that profit fell.", NULL); /* a firm is no he */
+    assert_int_equal(facts_unsettled(facts_of("Ruth Okafor said she would stay.")), 7);
+    assert_int_equal(facts_unsettled(facts_of("Tarn Co said it would stay.")), 7);
+    assert_int_equal(facts_unsettled(facts_of("Prices fell because they were too high.")), 8);
+}
+
 /* ---- style and words ---- */
 
 static void house_style_keeps_the_values(void **state) {
@@ -320,6 +375,7 @@ int main(void) {
         cmocka_unit_test_setup(a_quotation_is_not_cut, fresh),
         cmocka_unit_test_setup(an_ellipsis_does_not_end_a_sentence, fresh),
         cmocka_unit_test_setup(company_brackets_and_tickers_go, fresh),
+        cmocka_unit_test_setup(a_company_in_brackets_splits_nothing, fresh),
         cmocka_unit_test_setup(offsets_point_into_the_record, fresh),
         cmocka_unit_test_setup(what_no_reader_sees_is_blank, fresh),
         cmocka_unit_test_setup(orders_and_tokens_taint_their_sentence, fresh),
@@ -329,6 +385,8 @@ int main(void) {
         cmocka_unit_test_setup(names_are_found, fresh),
         cmocka_unit_test_setup(a_first_word_is_a_name_only_if_it_is_one_elsewhere, fresh),
         cmocka_unit_test_setup(a_shouted_title_is_set_as_the_text_writes_it, fresh),
+        cmocka_unit_test_setup(a_pronoun_means_who_spoke_last, fresh),
+        cmocka_unit_test_setup(a_pronoun_that_nobody_settles_stays_open, fresh),
         cmocka_unit_test_setup(house_style_keeps_the_values, fresh),
         cmocka_unit_test_setup(words_and_their_relatives_meet, fresh),
     };
