@@ -289,3 +289,26 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(tmp_path):
         assert wire.audit()[0]
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_log_lines_are_json_when_asked_for(tmp_path):
+    import json
+    wire = chain(tmp_path, 2, middle="stage-reject", more=", attempts: 1")
+    assert wire.run("--log-json") == 0
+    said = [json.loads(line) for line in wire.logged().splitlines()]
+    assert all({"ts", "level", "who", "text"} <= set(line) for line in said)
+    held = [line for line in said if "quarantine" in line["text"] and "record" in line]
+    assert len(held) == 2 and held[0]["who"] == "middle" and held[0]["level"] == "warn"
+
+
+def test_a_stage_alone_reads_lines_and_names_the_bad_ones(tmp_path):
+    good = '{"schema":"telex.record/1","id":"a","title":"x","strange":[1,{"deep":true}]}'
+    given = tmp_path / "in.jsonl"
+    given.write_text(f'{good}\n{{"no":"id"}}\nnot json\n\n{good.replace(chr(34) + "a" + chr(34), chr(34) + "b" + chr(34))}\n')
+    wire = chain(tmp_path, 1)
+    done = wire.command("stage", "stage-noop", "-i", str(given))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == good and len(done.stdout.splitlines()) == 2
+    assert f"{given}:2:" in done.stderr and f"{given}:3:" in done.stderr
+    assert wire.command("stage", "no-such-stage").returncode == 1
+    assert wire.command("stage", "stage-noop", "-o", "delay=soon").returncode == 78
