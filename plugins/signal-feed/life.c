@@ -85,6 +85,14 @@ static void fill_fetch_config(struct stage *stage) {
     };
 }
 
+/* What was not given is empty. */
+static void fill_options(struct options *o) {
+    const char **texts[] = {&o->feeds_file, &o->user_agent, &o->contact};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        if (!*texts[i])
+            *texts[i] = "";
+}
+
 telex_status stage_create(const struct telex_host *host, struct telex_bytes options, void **self) {
     struct stage *stage = calloc(1, sizeof(*stage));
     if (!stage)
@@ -94,6 +102,7 @@ telex_status stage_create(const struct telex_host *host, struct telex_bytes opti
         free(stage);
         return telex_fail(host, 0, TELEX_FATAL, "options are not what the table describes");
     }
+    fill_options(&stage->options);
     telex_status status = list_read(stage);
     if (status == TELEX_OK)
         status = read_allowed(stage);

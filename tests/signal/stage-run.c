@@ -416,6 +416,8 @@ static void build_value(struct telex_builder *b, const struct telex_option *opti
     for (int i = 0; i < n_given; i++)
         if (!strncmp(given[i], option->name, len) && given[i][len] == '=')
             list[n++] = text = given[i] + len + 1;
+    if (!n && !option->initial)
+        return; /* as in the host, what was not given is not there */
     telex_build_key(b, option->name);
     if (option->type == TELEX_LIST) {
         telex_build_array(b, n);
