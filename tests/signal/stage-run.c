@@ -462,7 +462,9 @@ static void *make(const struct telex_stage *stage, struct telex_bytes options) {
         stage->destroy(self);
         exit(1);
     }
+    pthread_mutex_lock(&run.lock);
     run.credit_due = true;
+    pthread_mutex_unlock(&run.lock);
     return self;
 }
 

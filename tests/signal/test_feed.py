@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """signal-feed against a real HTTP server on loopback: what it asks, what it takes, what it refuses."""
+import ctypes
 import email.utils
 import gzip
 import json
@@ -360,10 +361,21 @@ def test_encodings_that_we_ask_for_are_unpacked(site, encoding):
     assert {'gzip', 'deflate', 'br'} <= set(site.requests[0][1]['Accept-Encoding'].replace(' ', '').split(','))
 
 
-def test_brotli_is_unpacked(site):
-    brotli = pytest.importorskip('brotli', reason='no brotli module for Python: the server cannot pack')
-    site.serve('/f', brotli.compress(rss(item(1))), Content_Encoding='br')
+def brotli(data):
+    """Packed by the library that Debian calls libbrotlienc."""
+    library = ctypes.CDLL('libbrotlienc.so.1')
+    size = ctypes.c_size_t(len(data) + 1024)
+    out = ctypes.create_string_buffer(size.value)
+    assert library.BrotliEncoderCompress(5, 22, 0, ctypes.c_size_t(len(data)), data, ctypes.byref(size), out)
+    return out.raw[:size.value]
+
+
+def test_brotli_is_unpacked_and_a_brotli_bomb_is_left_early(site):
+    site.serve('/f', brotli(rss(item(1))), Content_Encoding='br')
     assert Poll(site, site.url('/f')).titles() == ['Item 1']
+    site.serve('/bomb', brotli(rss(item(1)) + b' ' * (100 << 20)), Content_Encoding='br')
+    out = Poll(site, site.url('/bomb'))
+    assert out.records == [] and ('ratio_limit' in out.log or 'body_limit' in out.log)
 
 
 def test_a_gzip_bomb_is_left_early(site):
