@@ -20,7 +20,8 @@ struct cited {
 static const char *const origin_names[] = {[ORIGIN_WRITTEN] = "written",
                                            [ORIGIN_REWRITTEN] = "rewritten",
                                            [ORIGIN_QUOTED] = "quoted",
-                                           [ORIGIN_TITLE] = "title"};
+                                           [ORIGIN_TITLE] = "title",
+                                           [ORIGIN_FORM] = "form"};
 
 static bool is_web(const char *url) {
     return url && (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0);
@@ -81,7 +82,7 @@ static void build_spans(struct telex_builder *b, const struct brief *brief, cons
 /* The rules that a piece passed (of a record's own words: those about shape and repetition), and why earlier
  * attempts did not. What was refused itself goes to the log only. */
 static void build_checks(struct telex_builder *b, const struct piece *piece) {
-    bool own = piece->origin == ORIGIN_QUOTED || piece->origin == ORIGIN_TITLE;
+    bool own = piece->origin >= ORIGIN_QUOTED;
     telex_build_map_begin(b);
     telex_build_key(b, "origin");
     telex_build_text(b, origin_names[piece->origin]);

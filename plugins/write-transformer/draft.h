@@ -19,7 +19,7 @@ enum {
 };
 
 enum piece_state { PIECE_OPEN, PIECE_STANDS, PIECE_DROPPED };
-enum piece_origin { ORIGIN_WRITTEN, ORIGIN_REWRITTEN, ORIGIN_QUOTED, ORIGIN_TITLE };
+enum piece_origin { ORIGIN_WRITTEN, ORIGIN_REWRITTEN, ORIGIN_QUOTED, ORIGIN_TITLE, ORIGIN_FORM };
 
 struct refusal {
     uint8_t rule;

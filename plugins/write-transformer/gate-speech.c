@@ -111,9 +111,9 @@ static void speakers_known(const struct gate_input *input, struct gate_verdict *
             n_source += sources->sentences[s]->n_speeches;
             known |= named && said_in(input, s, said, level);
         }
-        if (n_source == 0 && sources->title)
-            known |= named && sources->title->n_speeches > 0 &&
-                     shares_speaker(draft, said, level, sources->title, 0, sources->title->n_words);
+        bool brief = input->field == FIELD_HEADLINE || input->field == FIELD_HEADING;
+        if ((n_source == 0 || brief) && sources->title && sources->title->n_speeches > 0)
+            known |= named && shares_speaker(draft, said, level, sources->title, 0, sources->title->n_words);
         if (!known || (n_source == 0 && !named))
             gate_fail(verdict, GATE_ATTRIBUTION, "the sources do not have this speaker at \"%s\"",
                       draft->words[said->verb].low);

@@ -44,7 +44,7 @@ static void no_own_judgement(const struct gate_input *input, struct gate_verdict
 /* Report verbs are free where they report; "attribution" judges them there. */
 static bool is_free(const struct facts *draft, size_t w, enum gate_field field) {
     const struct word *word = &draft->words[w];
-    if (field == FIELD_QUESTION && (word->flags & (LEX_WH | LEX_UNIT | LEX_ROLE | LEX_REPORT)))
+    if (field == FIELD_QUESTION && (word->flags & (LEX_WH | LEX_UNIT | LEX_ASK | LEX_REPORT)))
         return true;
     for (size_t i = 0; i < draft->n_speeches; i++)
         if (draft->speeches[i].verb == w && !(word->flags & LEX_CERTAIN))
@@ -66,8 +66,9 @@ void gate_novelty(const struct gate_input *input, struct gate_verdict *verdict) 
         n_novel++;
         first_novel = first_novel ? first_novel : word;
     }
-    double share = input->field == FIELD_QUESTION ? 0.5 : NOVEL_SHARE;
-    if (n_novel > 1 && (double)n_novel > share * (double)n)
+    size_t free_words =
+        input->field == FIELD_QUESTION ? 0 : 1; /* a question brings in no subject of its own */
+    if (n_novel > free_words && (double)n_novel > NOVEL_SHARE * (double)n)
         gate_fail(verdict, GATE_NOVELTY, "%zu of %zu content words are its own, first \"%s\"", n_novel, n,
                   first_novel->low);
     if (input->field != FIELD_QUESTION)

@@ -206,7 +206,7 @@ static int name_heading(struct draft *draft, struct piece *piece, uint32_t sente
         piece->text = text;
         piece->facts = facts;
         piece->sentence = sentence;
-        stand(draft, piece, ORIGIN_QUOTED);
+        stand(draft, piece, ORIGIN_FORM);
         return 1;
     }
     return 0;

@@ -147,6 +147,14 @@ static const struct class_line class_lines[] = {
      "point points unit units per daily annual annually weekly monthly room rooms people half third "
      "quarter double triple twice bushel bushels gallon gallons litre litres kilo kilos hectare hectares "
      "acre acres"},
+    {LEX_ASK, "reason reasons purpose role amount cost price value number size plan plans goal date time "
+              "name total level effect "
+              "result outcome status position view opinion relationship relation change difference share "
+              "stake source estimate "
+              "estimated expected happen happened happens decide decided offer change changed percentage "
+              "proportion main current "
+              "response reaction details terms deal agreement event people person companies countries "
+              "company country"},
     {LEX_OPEN | LEX_WORDY,
      "analysts officials traders investors economists shareholders companies crude oil prices price shares "
      "stock "

@@ -31,6 +31,7 @@ enum lexicon_class {
     LEX_CONJ = 1 << 21,  /* begins another clause */
     LEX_OPEN = 1 << 22,  /* may open a sentence in capitals without being a name */
     LEX_WH = 1 << 23,
+    LEX_ASK = 1 << 24, /* what a question may ask for without a source saying the word */
 };
 
 /* The classes of a lower-case word as it stands, 0 for one that is not listed. [any] */
