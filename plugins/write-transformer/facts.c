@@ -108,9 +108,9 @@ static bool is_report_verb(const struct facts *f, size_t i) {
     if (is(f, i, "according"))
         return is(f, i + 1, "to");
     const struct word *before = i > 0 ? &f->words[i - 1] : NULL;
-    if (is(f, i, "named") || is(f, i, "quoted"))
+    if (is(f, i, "quoted"))
         return before && (can_speak(before) || (before->flags & LEX_BE));
-    bool nounish = is(f, i, "reports") || is(f, i, "report") || is(f, i, "estimates") ||
+    bool nounish = is(f, i, "named") || is(f, i, "reports") || is(f, i, "report") || is(f, i, "estimates") ||
                    is(f, i, "estimate") || is(f, i, "claims") || is(f, i, "forecast") ||
                    is(f, i, "forecasts") || is(f, i, "notes") || is(f, i, "states") ||
                    is(f, i, "questions") || is(f, i, "state") || is(f, i, "note");
@@ -292,11 +292,15 @@ static bool is_person(const struct facts *f, const struct name *name) {
 }
 
 static bool man_before(const struct facts *f, size_t at) {
+    static const char *const offices[] = {
+        "minister",  "president", "chairman", "director",  "spokesman", "spokeswoman", "analyst", "governor",
+        "secretary", "economist", "trader",   "executive", "king",      "prince",      "judge",   "lawyer",
+        "investor",  "dealer",    "expert",   "engineer",  "owner",     "founder",     "manager", "chief"};
     for (size_t i = 0; i < f->n_names && f->names[i].first < at; i++)
         if (is_person(f, &f->names[i]))
             return true;
     for (size_t w = 0; w < at; w++)
-        if ((f->words[w].flags & LEX_ROLE) && f->words[w].low[strlen(f->words[w].low) - 1] != 's')
+        if (ANY_LOW(&f->words[w], offices))
             return true;
     return false;
 }
