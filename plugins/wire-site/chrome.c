@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { LONG_BYTES = 70 };
+
 static const struct {
     const char *name, *path, *label;
 } sections[] = {
@@ -96,6 +98,10 @@ void page_end(struct text *out, const struct site *site, const struct page *page
         "href=\"%hstatus.json\">Status</a></li></ul>\n</div></footer>\n</body>\n</html>\n",
         site->config.title, *site->config.publisher ? " Published by " : "", site->config.publisher,
         *site->config.publisher ? "." : "", page->up, page->up, page->up, page->up);
+}
+
+bool page_is_long(const char *headline) {
+    return strlen(headline) > LONG_BYTES;
 }
 
 void page_counts(struct text *out, const struct entry *entry) {

@@ -52,6 +52,7 @@ void page_begin(struct text *out, const struct site *site, const struct page *pa
 void page_end(struct text *out, const struct site *site, const struct page *page);
 void page_counts(struct text *out, const struct entry *entry); /* 5 records · 4 web citations */
 void page_time(struct text *out, int64_t ms, bool with_day);
+bool page_is_long(const char *headline);           /* to be set smaller */
 void page_label(struct text *out, const char *up); /* the visible AI label */
 
 /* page.c */

@@ -16,8 +16,8 @@ static void put_item(struct text *out, const struct entry *entry, const char *up
     page_time(out, entry->first_time_ms, true);
     text_put(out, "</p>\n<p class=\"filed\"><a href=\"%hbeat/%h/\">%h</a></p>\n", up, entry->slug,
              entry->beat);
-    text_put(out, "<%r dir=\"auto\"><a href=\"%hd/%h/\">%h</a></%r>\n", level, up, entry->dsp,
-             entry->headline, level);
+    text_put(out, "<%r%r dir=\"auto\"><a href=\"%hd/%h/\">%h</a></%r>\n", level,
+             page_is_long(entry->headline) ? " class=\"long\"" : "", up, entry->dsp, entry->headline, level);
     if (*entry->dek)
         text_put(out, "<p class=\"dek\" dir=\"auto\">%h</p>\n", entry->dek);
     if (*lede)
@@ -49,21 +49,27 @@ static void put_front_lists(struct text *out, const struct site *site) {
     size_t i = 0;
     int64_t shown = 0;
     const struct entry *entry = next_listed(site, &i);
-    text_put(out, "<section class=\"top\" aria-label=\"Newest dispatches\">\n<div class=\"first\">\n");
+    const struct entry *second = next_listed(site, &i);
+    text_put(out, "<section class=\"top%r\" aria-label=\"Newest dispatches\">\n<div class=\"first\">\n",
+             second ? "" : " alone");
     put_item(out, entry, "./", "h2", json_text(entry->json, "lede"));
-    text_put(out, "</div>\n<div class=\"second\">\n");
-    while (shown < 2 && (entry = next_listed(site, &i))) {
-        put_item(out, entry, "./", "h3", "");
-        shown++;
+    text_put(out, "</div>\n");
+    if (second) {
+        text_put(out, "<div class=\"second\">\n");
+        put_item(out, second, "./", "h3", "");
+        if ((entry = next_listed(site, &i)))
+            put_item(out, entry, "./", "h3", "");
+        text_put(out, "</div>\n");
     }
-    text_put(out, "</div>\n</section>\n");
-    text_put(out,
-             "<section class=\"wirelist\" aria-labelledby=\"wire\">\n<h2 id=\"wire\">On the wire</h2>\n<div "
-             "id=\"wire-list\">\n");
-    for (shown = 0; shown < site->config.front_items && (entry = next_listed(site, &i)); shown++)
+    text_put(out, "</section>\n<section class=\"wirelist\" aria-labelledby=\"wire\">\n<h2 id=\"wire\">On the "
+                  "wire</h2>\n<div id=\"wire-list\">\n");
+    for (; shown < site->config.front_items && (entry = next_listed(site, &i)); shown++)
         put_item(out, entry, "./", "h3", "");
-    text_put(out, "</div>\n<p class=\"more\"><a href=\"./archive/\">All dispatches in the archive</a></p>\n"
-                  "</section>\n");
+    text_put(out, "</div>\n");
+    if (shown == 0)
+        put_empty(out, "Nothing older is on the wire yet.");
+    text_put(out,
+             "<p class=\"more\"><a href=\"./archive/\">All dispatches in the archive</a></p>\n</section>\n");
 }
 
 void list_front(struct text *out, const struct site *site) {

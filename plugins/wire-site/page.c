@@ -355,7 +355,8 @@ void page_dispatch(struct text *out, const struct site *site, const struct entry
     if (gone) {
         put_gone(out, entry);
     } else {
-        text_put(out, "<h1 dir=\"auto\">%h</h1>\n", entry->headline);
+        text_put(out, "<h1%r dir=\"auto\">%h</h1>\n", page_is_long(entry->headline) ? " class=\"long\"" : "",
+                 entry->headline);
         if (*entry->dek)
             text_put(out, "<p class=\"dek\" dir=\"auto\">%h</p>\n", entry->dek);
         put_notice(out, entry);

@@ -163,6 +163,18 @@ def test_the_front_page_leads_with_the_newest_and_names_every_beat_once(wire):
     assert len(wire.page("archive/2026-03-16/index.html").all("article", "item")) == 2
 
 
+def test_a_wire_of_one_dispatch_has_no_empty_column(tmp_path):
+    page = render(tmp_path, [seed()]).page("index.html")
+    assert len(page.all("article", "item")) == 1 and page.all("div", "second") == []
+    assert page.one("section", "alone") and "Nothing older is on the wire yet." in page.text
+
+
+def test_a_long_headline_is_set_smaller(tmp_path, wire):
+    run = render(tmp_path, [seed(headline="A headline that goes on and on until it would fill the screen of a reader")])
+    assert run.page("d/54e470/index.html").one("h1").classes() == ["long"]
+    assert wire.page("d/54e470/index.html").one("h1").classes() == []
+
+
 def test_an_empty_wire_has_a_front_page_too(tmp_path):
     run = render(tmp_path, [])
     assert "Nothing has been published yet" in run.page("index.html").text
@@ -187,7 +199,7 @@ def poisoned(text):
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_foreign_text_never_becomes_markup(tmp_path, text):
-    plain = render(tmp_path / "plain", [poisoned("word")])
+    plain = render(tmp_path / "plain", [poisoned("word " * 20 if len(text) > 68 else "word")])
     bad = render(tmp_path / "bad", [poisoned(text)], publisher=text.replace("\0", ""), title="t" + text.replace("\0", "").replace("\n", " "))
     assert bad.code == 0 and len(bad.events) == 1
     for path in ("index.html", "d/54e470/index.html", "beat/index.html", "archive/2026-03-18/index.html"):
