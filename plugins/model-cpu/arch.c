@@ -171,27 +171,19 @@ static void print_formula(const struct arch *a, enum step_op op, FILE *out) {
         fprintf(out, "h(%u) = x / rms(x, %g) * w", a->n_embd, (double)a->norm_eps);
         break;
     case STEP_QKV:
-        fprintf(out, "q(%u) k(%u) v(%u) = W h%s", q, kv, kv, a->qkv_bias ? " + b" : "");
-        break;
-    case STEP_ROPE:
-        fprintf(out, "rotate %u of %u in %s, base %g; k, v to the cache", a->rope_dim, a->head_dim,
-                a->rope_halves ? "halves" : "pairs", (double)a->rope_base);
+        fprintf(out, "q(%u) k(%u) v(%u) = W h%s; q, k turn %u of %u in %s, base %g", q, kv, kv,
+                a->qkv_bias ? " + b" : "", a->rope_dim, a->head_dim, a->rope_halves ? "halves" : "pairs",
+                (double)a->rope_base);
         break;
     case STEP_ATTEND:
         fprintf(out, "h(%u) = softmax(q k' / sqrt(%u)) v, %u heads on %u", q, a->head_dim, a->n_heads,
                 a->n_kv_heads);
         break;
-    case STEP_QUANT_HEADS:
-        fprintf(out, "h(%u) as int8, one scale for 32", q);
-        break;
     case STEP_ATTN_OUT:
         fprintf(out, "x(%u) += W h", a->n_embd);
         break;
     case STEP_GATE_UP:
-        fprintf(out, "g(%u) u(%u) = W h", a->n_ff, a->n_ff);
-        break;
-    case STEP_SWIGLU:
-        fprintf(out, "g(%u) = silu(g) * u", a->n_ff);
+        fprintf(out, "g(%u) = silu(Wg h) * (Wu h)", a->n_ff);
         break;
     case STEP_DOWN:
         fprintf(out, "x(%u) += W g", a->n_embd);
@@ -203,9 +195,8 @@ static void print_formula(const struct arch *a, enum step_op op, FILE *out) {
 }
 
 void arch_print_plan(const struct arch *arch, const struct step *steps, size_t n_steps, FILE *out) {
-    static const char *const names[] = {"embed",    "attn-norm", "qkv",      "rope",    "attend",
-                                        "quantise", "attn-out",  "ffn-norm", "gate-up", "swiglu",
-                                        "down",     "last-norm", "head"};
+    static const char *const names[] = {"embed",    "attn-norm", "qkv",  "attend",    "attn-out",
+                                        "ffn-norm", "gate-up",   "down", "last-norm", "head"};
 
     fprintf(out, "%s: %u layers, %zu steps\n", arch->name, arch->n_layers, n_steps);
     for (size_t i = 0; i < n_steps; i++) {

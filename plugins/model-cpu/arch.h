@@ -28,19 +28,16 @@ struct arch {
 int arch_read(const struct gguf *file, struct arch *arch, struct model_fail *fail);
 
 enum step_op {
-    STEP_EMBED,       /* x = table[token] */
-    STEP_ATTN_NORM,   /* h = rmsnorm(x) * w */
-    STEP_QKV,         /* q, k, v = Wq h, Wk h, Wv h (+ biases) */
-    STEP_ROPE,        /* rotate q and k by position; k and v go to the cache */
-    STEP_ATTEND,      /* h = softmax(q k' / sqrt(d)) v */
-    STEP_QUANT_HEADS, /* h also as int8 with a scale for every 32 values */
-    STEP_ATTN_OUT,    /* x += Wo h */
-    STEP_FFN_NORM,    /* h = rmsnorm(x) * w */
-    STEP_GATE_UP,     /* g, u = Wg h, Wu h */
-    STEP_SWIGLU,      /* g = silu(g) * u */
-    STEP_DOWN,        /* x += Wd g */
-    STEP_LAST_NORM,   /* h = rmsnorm(x) * w, for the rows that are asked for */
-    STEP_HEAD,        /* logits = W h, for the rows that are asked for */
+    STEP_EMBED,     /* x = table[token] */
+    STEP_ATTN_NORM, /* h = rmsnorm(x) * w */
+    STEP_QKV,    /* q, k, v = W h (+ b), a head a piece; q and k turn by position; k and v go to the cache */
+    STEP_ATTEND, /* h = softmax(q k' / sqrt(d)) v */
+    STEP_ATTN_OUT,  /* x += W h */
+    STEP_FFN_NORM,  /* h = rmsnorm(x) * w */
+    STEP_GATE_UP,   /* g = silu(Wg h) * (Wu h) */
+    STEP_DOWN,      /* x += W g */
+    STEP_LAST_NORM, /* h = rmsnorm(x) * w, for the rows that are asked for */
+    STEP_HEAD,      /* logits = W h, for the rows that are asked for */
 };
 
 struct step {

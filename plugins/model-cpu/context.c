@@ -18,6 +18,7 @@ struct context {
     struct pool *pool;
     struct kv kv;
     uint32_t n_seq;
+    uint32_t wide_terms, heads_terms, ff_terms;
     atomic_bool cancel;
     uint32_t room;          /* rows that the buffers hold */
     struct forward forward; /* its buffers are owned here */
@@ -43,11 +44,32 @@ static void finish_acts(struct acts *acts) {
     memset(acts, 0, sizeof(*acts));
 }
 
-static void init_acts(struct acts *acts, uint32_t n_rows, uint32_t n_cols, int *err) {
+static void init_acts(struct acts *acts, uint32_t n_rows, uint32_t n_cols, uint32_t terms, int *err) {
     acts->n_rows = n_rows;
     acts->n_cols = n_cols;
+    acts->terms = terms;
     acts->f32 = grow((size_t)n_rows * n_cols * sizeof(float), err);
-    acts->tiles = grow(acts_bytes(n_rows, n_cols), err);
+    acts->tiles = grow(acts_bytes(n_rows, n_cols, terms), err);
+}
+
+static uint32_t larger(uint32_t a, uint32_t b) {
+    return a > b ? a : b;
+}
+
+/* The terms that activations need for all the matrices which read them. */
+static void find_terms(struct context *ctx) {
+    const struct model *m = ctx->model;
+
+    ctx->wide_terms = ctx->heads_terms = ctx->ff_terms = 1;
+    for (uint32_t i = 0; i < m->arch.n_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        const struct matrix *wide[] = {&l->q, &l->k, &l->v, &l->gate, &l->up};
+
+        for (size_t j = 0; j < sizeof(wide) / sizeof(wide[0]); j++)
+            ctx->wide_terms = larger(ctx->wide_terms, acts_terms_for(wide[j]->type));
+        ctx->heads_terms = larger(ctx->heads_terms, acts_terms_for(l->out.type));
+        ctx->ff_terms = larger(ctx->ff_terms, acts_terms_for(l->down.type));
+    }
 }
 
 static void free_row_buffers(struct context *ctx) {
@@ -81,9 +103,9 @@ static int reserve_rows(struct context *ctx, uint32_t n) {
         return 0;
     free_row_buffers(ctx);
     n = n <= 8 ? 8 : n <= 64 ? 64 : CONTEXT_MAX_BATCH;
-    init_acts(&f->wide, n, a->n_embd, &err);
-    init_acts(&f->heads, n, q, &err);
-    init_acts(&f->ff, n, a->n_ff, &err);
+    init_acts(&f->wide, n, a->n_embd, ctx->wide_terms, &err);
+    init_acts(&f->heads, n, q, ctx->heads_terms, &err);
+    init_acts(&f->ff, n, a->n_ff, ctx->ff_terms, &err);
     f->x = grow((size_t)n * a->n_embd * sizeof(float), &err);
     f->q = grow((size_t)n * q * sizeof(float), &err);
     f->k = grow((size_t)n * kv * sizeof(float), &err);
@@ -114,12 +136,12 @@ static int init_fixed(struct context *ctx) {
     f->logits = grow((size_t)CONTEXT_HEAD_ROWS * m->n_vocab * sizeof(float), &err);
     f->groups = grow((size_t)CONTEXT_HEAD_ROWS * m->head.n_groups, &err);
     f->ones = grow(CONTEXT_HEAD_ROWS * sizeof(*f->ones), &err);
-    f->shares = grow(m->n_steps * sizeof(*f->shares), &err);
-    init_acts(&f->last, CONTEXT_HEAD_ROWS, a->n_embd, &err);
+    f->pieces = grow(m->n_steps * sizeof(*f->pieces), &err);
+    init_acts(&f->last, CONTEXT_HEAD_ROWS, a->n_embd, acts_terms_for(m->head.type), &err);
     for (uint32_t i = 0; f->ones && i < CONTEXT_HEAD_ROWS; i++) {
-        f->ones[i] = (struct acts){.n_rows = 1, .n_cols = a->n_embd};
+        f->ones[i] = (struct acts){.n_rows = 1, .n_cols = a->n_embd, .terms = f->last.terms};
         f->ones[i].f32 = f->last.f32 ? f->last.f32 + (size_t)i * a->n_embd : NULL;
-        f->ones[i].tiles = grow(acts_bytes(1, a->n_embd), &err);
+        f->ones[i].tiles = grow(acts_bytes(1, a->n_embd, f->last.terms), &err);
     }
     ctx->lengths = calloc(ctx->n_seq, sizeof(*ctx->lengths));
     ctx->inverse_freq = calloc(a->rope_dim / 2, sizeof(double));
@@ -152,6 +174,7 @@ int context_open(const struct model *model, struct pool *pool, const struct kern
     ctx->pool = pool;
     ctx->kernels = kernels;
     ctx->n_seq = n_seq;
+    find_terms(ctx);
     err = kv_init(&ctx->kv, &model->arch, n_seq, n_tokens);
     if (!err)
         err = init_fixed(ctx);
@@ -181,7 +204,7 @@ void context_close(struct context *ctx) {
     free(f->logits);
     free(f->groups);
     free(f->ones);
-    free(f->shares);
+    free(f->pieces);
     free(ctx->lengths);
     free(ctx->inverse_freq);
     kv_finish(&ctx->kv);
@@ -288,7 +311,7 @@ static void hand_out(struct context *ctx, context_take take, void *arg) {
 
 int context_decode(struct context *ctx, const struct context_batch *b, context_take take, void *arg) {
     struct forward *f = &ctx->forward;
-    uint32_t from;
+    uint32_t from = 0;
     int err = check_batch(ctx, b);
 
     if (!err)
@@ -299,21 +322,20 @@ int context_decode(struct context *ctx, const struct context_batch *b, context_t
         return err;
     atomic_store(&ctx->cancel, false); /* it is for a decode that runs */
     prepare_rows(ctx, b);
-    from = choose_asked(ctx, b, 0);
-    memset(f->shares, 0, ctx->model->n_steps * sizeof(*f->shares));
-    if (!forward_run(f, 0)) {
-        take_back(ctx);
-        return -ECANCELED;
-    }
-    hand_out(ctx, take, arg);
-    while (from < b->n) { /* more rows ask than the head's buffers hold */
+    do { /* once, unless more rows ask than the head's buffers hold */
+        const size_t first_step = from == 0 ? 0 : ctx->model->n_steps - 2;
+
         from = choose_asked(ctx, b, from);
-        memset(f->shares, 0, ctx->model->n_steps * sizeof(*f->shares));
-        if (f->n_asked > 0)
-            forward_run(f, ctx->model->n_steps - 2);
-        hand_out(ctx, take, arg);
-    }
-    return 0;
+        if (first_step == 0 || f->n_asked > 0)
+            err = forward_run(f, first_step);
+        if (!err && atomic_load(&ctx->cancel))
+            err = -ECANCELED;
+        if (!err)
+            hand_out(ctx, take, arg);
+    } while (!err && from < b->n);
+    if (err)
+        take_back(ctx);
+    return err;
 }
 
 uint32_t context_length(const struct context *ctx, uint32_t seq) {

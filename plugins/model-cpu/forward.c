@@ -1,90 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* forward.c - the model as it stands on paper, one function a step.
  *
- * Every thread walks the same list. Within a step, pieces of work are shared out; between steps all threads
- * meet. Which thread computes a piece never matters: each output is computed whole, in one place, in a fixed
- * order. */
+ * A step is cut into pieces that the threads share out. Which thread computes a piece never matters: each
+ * output is computed whole, in one place, in a fixed order. */
 #include "forward.h"
 
 #include <math.h>
 #include <string.h>
 
-struct worker {
-    struct forward *f;
-    uint32_t thread;
-    atomic_uint *share; /* this step's counter */
-};
+/* ---- from activations to rows of a product ---- */
 
-#define EACH_PIECE(w, total, chunk, i)                                                                       \
-    for (uint32_t first_ = 0, n_ = 0; (n_ = pool_share((w)->share, (total), (chunk), &first_)) > 0;)         \
-        for (uint32_t i = first_; i < first_ + n_; i++)
+/* Groups of sixteen rows in piece i of a step that multiplies by one matrix. */
+static uint32_t groups_per_piece(const struct forward *f, uint32_t n_groups) {
+    const uint32_t n = n_groups / (pool_n_threads(f->pool) * 6);
+
+    return n == 0 ? 1 : n;
+}
+
+static uint32_t pieces_of(uint32_t total, uint32_t per_piece) {
+    return (total + per_piece - 1) / per_piece;
+}
+
+/* x += W h, the rows of one piece */
+static void add_product(struct forward *f, uint32_t piece, const struct matrix *m, const struct acts *acts) {
+    const uint32_t per = groups_per_piece(f, m->n_groups), first = piece * per;
+    const uint32_t n = m->n_groups - first < per ? m->n_groups - first : per;
+    const struct product to = {f->x, f->model->arch.n_embd, NULL, true};
+
+    f->kernels->matmul(m, first, n, acts, &to);
+}
+
+/* ---- the steps ---- */
 
 /* x = table[token] */
-static void embed(struct worker *w) {
-    struct forward *f = w->f;
-    const uint32_t n_embd = f->model->arch.n_embd;
-
-    EACH_PIECE(w, f->n, 1, r)
-    matrix_read_row(&f->model->table, (uint32_t)f->rows[r].token, f->x + (size_t)r * n_embd);
+static void embed(struct forward *f, uint32_t r) {
+    matrix_read_row(&f->model->table, (uint32_t)f->rows[r].token, f->x + (size_t)r * f->model->arch.n_embd);
 }
 
-/* h = rmsnorm(x) * weight, in f32 and int8 */
-static void norm(struct worker *w, const float *weight) {
-    struct forward *f = w->f;
+/* h = rmsnorm(x) * weight */
+static void norm(struct forward *f, uint32_t r, const float *weight) {
     const struct arch *a = &f->model->arch;
 
-    EACH_PIECE(w, f->n, 1, r) {
-        f->kernels->rmsnorm(f->wide.f32 + (size_t)r * a->n_embd, f->x + (size_t)r * a->n_embd, weight,
-                            a->n_embd, a->norm_eps);
-        f->kernels->quantise(&f->wide, r);
-    }
+    f->kernels->rmsnorm(f->wide.f32 + (size_t)r * a->n_embd, f->x + (size_t)r * a->n_embd, weight, a->n_embd,
+                        a->norm_eps);
+    f->kernels->quantise(&f->wide, r, 0, a->n_embd / QUANT_SLICE);
 }
 
-/* One of several matrices that read the same activations. */
-struct part {
-    const struct matrix *matrix;
-    struct product to;
-};
-
-/* Groups of rows of all parts are shared out as one list. */
-static void multiply(struct worker *w, const struct acts *acts, const struct part *parts, size_t n_parts) {
-    const uint32_t n_threads = pool_n_threads(w->f->pool);
-    uint32_t total = 0, chunk, first, n;
-
-    for (size_t i = 0; i < n_parts; i++)
-        total += parts[i].matrix->n_groups;
-    chunk = total / (n_threads * 6);
-    chunk = n_threads == 1 ? total : chunk == 0 ? 1 : chunk;
-    while ((n = pool_share(w->share, total, chunk, &first)) > 0)
-        for (size_t i = 0; i < n_parts && n > 0; i++) {
-            const uint32_t groups = parts[i].matrix->n_groups;
-
-            if (first < groups) {
-                const uint32_t here = groups - first < n ? groups - first : n;
-
-                w->f->kernels->matmul(parts[i].matrix, first, here, acts, &parts[i].to);
-                n -= here;
-                first = groups;
-            }
-            first -= groups;
-        }
-}
-
-/* q, k, v = W h (+ b) */
-static void qkv(struct worker *w, const struct layer *layer) {
-    struct forward *f = w->f;
-    const struct arch *a = &f->model->arch;
-    const size_t q = (size_t)a->n_heads * a->head_dim, kv = (size_t)a->n_kv_heads * a->head_dim;
-    const struct part parts[] = {
-        {&layer->q, {f->q, q, layer->q_bias, false}},
-        {&layer->k, {f->k, kv, layer->k_bias, false}},
-        {&layer->v, {f->v, kv, layer->v_bias, false}},
-    };
-
-    multiply(w, &f->wide, parts, 3);
-}
-
-/* Rotate the pairs of one head: (x[i], x[i + half]) or (x[2i], x[2i + 1]). turn: (half, 2) */
+/* Rotate the pairs of one head: (x[i], x[i + half]) or (x[2i], x[2i + 1]). turn: (half, 2) cosines and sines
+ */
 static void rotate(float *x, const float *turn, uint32_t half, bool halves) {
     for (uint32_t i = 0; i < half; i++) {
         float *a = halves ? &x[i] : &x[2 * i], *b = halves ? &x[i + half] : &x[2 * i + 1];
@@ -95,42 +58,60 @@ static void rotate(float *x, const float *turn, uint32_t half, bool halves) {
     }
 }
 
-/* q and k turn by position; k and v go to the cache. */
-static void rope(struct worker *w, uint32_t layer) {
-    struct forward *f = w->f;
+/* One head of q, k or v = W h (+ b), for every row. Pieces are the heads of q, then those of k, then those of
+ * v. */
+static void qkv(struct forward *f, uint32_t piece, uint32_t layer_index) {
     const struct arch *a = &f->model->arch;
-    const uint32_t half = a->rope_dim / 2;
+    const struct layer *layer = &f->model->layers[layer_index];
+    const bool is_q = piece < a->n_heads, is_k = !is_q && piece < a->n_heads + a->n_kv_heads;
+    const uint32_t head = is_q ? piece : is_k ? piece - a->n_heads : piece - a->n_heads - a->n_kv_heads;
+    const struct matrix *m = is_q ? &layer->q : is_k ? &layer->k : &layer->v;
+    const uint32_t groups = a->head_dim / MATRIX_LANES;
+    const struct product to = {is_q   ? f->q
+                               : is_k ? f->k
+                                      : f->v,
+                               m->n_rows,
+                               is_q   ? layer->q_bias
+                               : is_k ? layer->k_bias
+                                      : layer->v_bias,
+                               false};
 
-    EACH_PIECE(w, f->n, 1, r) {
-        const float *turn = f->turn + (size_t)r * a->rope_dim;
-        const uint32_t page = f->rows[r].pages[f->rows[r].pos / KV_PAGE];
+    f->kernels->matmul(m, head * groups, groups, &f->wide, &to);
+    for (uint32_t r = 0; r < f->n; r++) {
+        float *x = to.y + r * to.stride + (size_t)head * a->head_dim;
+        const uint32_t pos = f->rows[r].pos, page = f->rows[r].pages[pos / KV_PAGE];
 
-        for (uint32_t h = 0; h < a->n_heads; h++)
-            rotate(f->q + ((size_t)r * a->n_heads + h) * a->head_dim, turn, half, a->rope_halves);
-        for (uint32_t h = 0; h < a->n_kv_heads; h++) {
-            float *k = f->k + ((size_t)r * a->n_kv_heads + h) * a->head_dim;
-
-            rotate(k, turn, half, a->rope_halves);
-            f->kernels->kv_put(kv_keys(f->kv, page, layer, h), kv_values(f->kv, page, layer, h),
-                               f->rows[r].pos % KV_PAGE, k,
-                               f->v + ((size_t)r * a->n_kv_heads + h) * a->head_dim, a->head_dim);
-        }
+        if (is_q || is_k)
+            rotate(x, f->turn + (size_t)r * a->rope_dim, a->rope_dim / 2, a->rope_halves);
+        if (is_k)
+            f->kernels->key_put(kv_keys(f->kv, page, layer_index, head), pos % KV_PAGE, x, a->head_dim);
+        else if (!is_q)
+            f->kernels->value_put(kv_values(f->kv, page, layer_index, head), pos % KV_PAGE, x, a->head_dim);
     }
 }
 
-/* h = softmax(q k' / sqrt(d)) v for one row and one kv head */
-static void attend_one(struct worker *w, uint32_t layer, uint32_t r, uint32_t kv_head) {
-    struct forward *f = w->f;
+/* Query heads in one piece of attention: those that share a kv head, or single ones when pieces would be too
+ * few. */
+static uint32_t heads_per_piece(const struct forward *f) {
     const struct arch *a = &f->model->arch;
-    const uint32_t group = a->n_heads / a->n_kv_heads, n = f->rows[r].pos + 1;
-    const size_t at = ((size_t)r * a->n_heads + (size_t)kv_head * group) * a->head_dim;
-    const uint16_t **k = f->page_list + (size_t)w->thread * 2 * f->max_pages, **v = k + f->max_pages;
+
+    return f->n * a->n_kv_heads < 4 * pool_n_threads(f->pool) ? 1 : a->n_heads / a->n_kv_heads;
+}
+
+/* h = softmax(q k' / sqrt(d)) v for some heads of one row */
+static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t thread) {
+    const struct arch *a = &f->model->arch;
+    const uint32_t per = heads_per_piece(f), r = piece / (a->n_heads / per),
+                   head = piece % (a->n_heads / per) * per;
+    const uint32_t kv_head = head / (a->n_heads / a->n_kv_heads), n = f->rows[r].pos + 1;
+    const size_t at = ((size_t)r * a->n_heads + head) * a->head_dim;
+    const uint16_t **k = f->page_list + (size_t)thread * 2 * f->max_pages, **v = k + f->max_pages;
     const struct attend job = {
         .q = f->q + at,
         .out = f->heads.f32 + at,
-        .scores = f->scores + (size_t)w->thread * group * f->score_stride,
+        .scores = f->scores + (size_t)thread * (a->n_heads / a->n_kv_heads) * f->score_stride,
         .score_stride = f->score_stride,
-        .n_heads = group,
+        .n_heads = per,
         .head_dim = a->head_dim,
         .n = n,
         .scale = 1.0f / sqrtf((float)a->head_dim),
@@ -143,165 +124,145 @@ static void attend_one(struct worker *w, uint32_t layer, uint32_t r, uint32_t kv
         v[p] = kv_values(f->kv, f->rows[r].pages[p], layer, kv_head);
     }
     f->kernels->attend(&job);
+    f->kernels->quantise(&f->heads, r, head * a->head_dim / QUANT_SLICE, per * a->head_dim / QUANT_SLICE);
 }
 
-static void attend(struct worker *w, uint32_t layer) {
-    const uint32_t n_kv_heads = w->f->model->arch.n_kv_heads;
+/* Slices of 32 values in one piece of the feed-forward layer. */
+static uint32_t slices_per_piece(const struct forward *f) {
+    const uint32_t n = f->model->arch.n_ff / QUANT_SLICE / (pool_n_threads(f->pool) * 6);
 
-    EACH_PIECE(w, w->f->n * n_kv_heads, 1, i)
-    attend_one(w, layer, i / n_kv_heads, i % n_kv_heads);
+    return n == 0 ? 1 : n;
 }
 
-/* The rows of f32 activations also in int8. */
-static void quantise_rows(struct worker *w, struct acts *acts) {
-    EACH_PIECE(w, acts->n_rows, 1, r)
-    w->f->kernels->quantise(acts, r);
-}
-
-/* x += W h */
-static void add_product(struct worker *w, const struct matrix *matrix, const struct acts *acts) {
-    const struct part part = {matrix, {w->f->x, w->f->model->arch.n_embd, NULL, true}};
-
-    multiply(w, acts, &part, 1);
-}
-
-/* g, u = W h */
-static void gate_up(struct worker *w, const struct layer *layer) {
-    struct forward *f = w->f;
+/* g = silu(Wg h) * (Wu h), some slices of it for every row */
+static void gate_up(struct forward *f, uint32_t piece, const struct layer *layer) {
     const size_t n_ff = f->model->arch.n_ff;
-    const struct part parts[] = {
-        {&layer->gate, {f->ff.f32, n_ff, NULL, false}},
-        {&layer->up, {f->up, n_ff, NULL, false}},
-    };
+    const uint32_t per = slices_per_piece(f), first = piece * per, end = (uint32_t)n_ff / QUANT_SLICE;
+    const uint32_t n = end - first < per ? end - first : per, groups = QUANT_SLICE / MATRIX_LANES;
+    const struct product gate = {f->ff.f32, n_ff, NULL, false}, up = {f->up, n_ff, NULL, false};
 
-    multiply(w, &f->wide, parts, 2);
-}
+    f->kernels->matmul(&layer->gate, first * groups, n * groups, &f->wide, &gate);
+    f->kernels->matmul(&layer->up, first * groups, n * groups, &f->wide, &up);
+    for (uint32_t r = 0; r < f->n; r++) {
+        const size_t at = r * n_ff + (size_t)first * QUANT_SLICE;
 
-/* g = silu(g) * u, in f32 and int8 */
-static void swiglu(struct worker *w) {
-    struct forward *f = w->f;
-    const size_t n_ff = f->model->arch.n_ff;
-
-    EACH_PIECE(w, f->n, 1, r) {
-        f->kernels->swiglu(f->ff.f32 + r * n_ff, f->up + r * n_ff, n_ff);
-        f->kernels->quantise(&f->ff, r);
+        f->kernels->swiglu(f->ff.f32 + at, f->up + at, (size_t)n * QUANT_SLICE);
+        f->kernels->quantise(&f->ff, r, first, n);
     }
 }
 
-/* h = rmsnorm(x) * weight for the rows that are asked for */
-static void last_norm(struct worker *w) {
-    struct forward *f = w->f;
+/* h = rmsnorm(x) * weight for a row that is asked for */
+static void last_norm(struct forward *f, uint32_t i) {
     const struct arch *a = &f->model->arch;
+    const float *x = f->x + (size_t)f->asked[i] * a->n_embd;
 
-    EACH_PIECE(w, f->n_asked, 1, i) {
-        const float *x = f->x + (size_t)f->asked[i] * a->n_embd;
-
-        f->kernels->rmsnorm(f->last.f32 + (size_t)i * a->n_embd, x, f->model->last_norm, a->n_embd,
-                            a->norm_eps);
-        f->kernels->quantise(&f->last, i);
-        f->kernels->quantise(&f->ones[i], 0);
-    }
+    f->kernels->rmsnorm(f->last.f32 + (size_t)i * a->n_embd, x, f->model->last_norm, a->n_embd, a->norm_eps);
+    f->kernels->quantise(&f->last, i, 0, a->n_embd / QUANT_SLICE);
+    f->kernels->quantise(&f->ones[i], 0, 0, a->n_embd / QUANT_SLICE);
 }
 
-/* logits = W h. Groups that every row needs are computed for all rows at once; others row by row. */
-static void head(struct worker *w) {
-    struct forward *f = w->f;
+enum { HEAD_GROUPS = 16 };
+
+/* logits = W h. A group that every row needs is computed for all rows at once, others row by row. */
+static void head_group(struct forward *f, uint32_t g) {
     const struct matrix *m = &f->model->head;
     const size_t n_vocab = f->model->n_vocab;
-    const struct product all = {f->logits, n_vocab, NULL, false};
+    uint32_t needed = 0;
 
-    EACH_PIECE(w, m->n_groups, 8, g) {
-        uint32_t needed = 0;
-
-        for (uint32_t i = 0; i < f->n_asked; i++)
-            needed += f->groups[(size_t)i * m->n_groups + g];
-        if (needed == f->n_asked) {
-            f->kernels->matmul(m, g, 1, &f->last, &all);
-            continue;
-        }
-        for (uint32_t i = 0; i < f->n_asked && needed > 0; i++) {
-            const struct product one = {f->logits + i * n_vocab, n_vocab, NULL, false};
-
-            if (f->groups[(size_t)i * m->n_groups + g])
-                f->kernels->matmul(m, g, 1, &f->ones[i], &one);
-        }
+    for (uint32_t i = 0; i < f->n_asked; i++)
+        needed += f->groups[(size_t)i * m->n_groups + g];
+    if (needed == f->n_asked) {
+        f->kernels->matmul(m, g, 1, &f->last, &(struct product){f->logits, n_vocab, NULL, false});
+        return;
     }
+    for (uint32_t i = 0; i < f->n_asked && needed > 0; i++)
+        if (f->groups[(size_t)i * m->n_groups + g])
+            f->kernels->matmul(m, g, 1, &f->ones[i],
+                               &(struct product){f->logits + i * n_vocab, n_vocab, NULL, false});
 }
 
-static void run_step(struct worker *w, const struct step *step) {
-    struct forward *f = w->f;
-    const struct layer *layer = &f->model->layers[step->layer];
+static void head(struct forward *f, uint32_t piece) {
+    const uint32_t first = piece * HEAD_GROUPS, n_groups = f->model->head.n_groups;
+
+    for (uint32_t g = first; g < first + HEAD_GROUPS && g < n_groups; g++)
+        head_group(f, g);
+}
+
+/* ---- the walk ---- */
+
+static uint32_t count_pieces(const struct forward *f, const struct step *step) {
+    const struct model *m = f->model;
+    const struct layer *layer = &m->layers[step->layer < m->arch.n_layers ? step->layer : 0];
 
     switch (step->op) {
     case STEP_EMBED:
-        embed(w);
+    case STEP_ATTN_NORM:
+    case STEP_FFN_NORM:
+        return f->n;
+    case STEP_QKV:
+        return m->arch.n_heads + 2 * m->arch.n_kv_heads;
+    case STEP_ATTEND:
+        return f->n * (m->arch.n_heads / heads_per_piece(f));
+    case STEP_ATTN_OUT:
+        return pieces_of(layer->out.n_groups, groups_per_piece(f, layer->out.n_groups));
+    case STEP_GATE_UP:
+        return pieces_of(m->arch.n_ff / QUANT_SLICE, slices_per_piece(f));
+    case STEP_DOWN:
+        return pieces_of(layer->down.n_groups, groups_per_piece(f, layer->down.n_groups));
+    case STEP_LAST_NORM:
+        return f->n_asked;
+    case STEP_HEAD:
+        return f->n_asked == 0 ? 0 : pieces_of(m->head.n_groups, HEAD_GROUPS);
+    }
+    return 0;
+}
+
+static void run_piece(void *arg, size_t index, uint32_t piece, uint32_t thread) {
+    struct forward *f = arg;
+    const struct step *step = &f->model->steps[f->first_step + index];
+    const struct layer *layer = &f->model->layers[step->layer];
+
+    if (atomic_load_explicit(f->cancel, memory_order_relaxed))
+        return; /* the walk runs out, its results are dropped */
+    switch (step->op) {
+    case STEP_EMBED:
+        embed(f, piece);
         break;
     case STEP_ATTN_NORM:
-        norm(w, layer->attn_norm);
+        norm(f, piece, layer->attn_norm);
         break;
     case STEP_QKV:
-        qkv(w, layer);
-        break;
-    case STEP_ROPE:
-        rope(w, step->layer);
+        qkv(f, piece, step->layer);
         break;
     case STEP_ATTEND:
-        attend(w, step->layer);
-        break;
-    case STEP_QUANT_HEADS:
-        quantise_rows(w, &f->heads);
+        attend(f, piece, step->layer, thread);
         break;
     case STEP_ATTN_OUT:
-        add_product(w, &layer->out, &f->heads);
+        add_product(f, piece, &layer->out, &f->heads);
         break;
     case STEP_FFN_NORM:
-        norm(w, layer->ffn_norm);
+        norm(f, piece, layer->ffn_norm);
         break;
     case STEP_GATE_UP:
-        gate_up(w, layer);
-        break;
-    case STEP_SWIGLU:
-        swiglu(w);
+        gate_up(f, piece, layer);
         break;
     case STEP_DOWN:
-        add_product(w, &layer->down, &f->ff);
+        add_product(f, piece, &layer->down, &f->ff);
         break;
     case STEP_LAST_NORM:
-        last_norm(w);
+        last_norm(f, piece);
         break;
     case STEP_HEAD:
-        head(w);
+        head(f, piece);
         break;
     }
 }
 
-/* Thread 0 looks at the end of a layer, before the threads meet; all read the answer after they have met. */
-static void look_for_cancel(struct forward *f, uint32_t thread, const struct step *step) {
-    if (thread == 0 && (step->op == STEP_EMBED || step->op == STEP_DOWN) &&
-        atomic_load_explicit(f->cancel, memory_order_relaxed))
-        atomic_store_explicit(&f->cancelled, true, memory_order_relaxed);
-}
+int forward_run(struct forward *f, size_t first_step) {
+    const size_t n = f->model->n_steps - first_step;
 
-static void walk(void *arg, uint32_t thread) {
-    struct forward *f = arg;
-
-    for (size_t i = f->first_step; i < f->model->n_steps; i++) {
-        const struct step *step = &f->model->steps[i];
-        struct worker w = {f, thread, &f->shares[i]};
-
-        if (step->op == STEP_ATTN_NORM && atomic_load_explicit(&f->cancelled, memory_order_relaxed))
-            return;
-        if (step->op == STEP_LAST_NORM && f->n_asked == 0)
-            return;
-        run_step(&w, step);
-        look_for_cancel(f, thread, step);
-        pool_meet(f->pool);
-    }
-}
-
-bool forward_run(struct forward *f, size_t first_step) {
     f->first_step = first_step;
-    atomic_store(&f->cancelled, false);
-    pool_run(f->pool, walk, f);
-    return !atomic_load(&f->cancelled);
+    for (size_t i = 0; i < n; i++)
+        f->pieces[i] = count_pieces(f, &f->model->steps[first_step + i]);
+    return pool_walk(f->pool, n, f->pieces, run_piece, f);
 }

@@ -38,18 +38,16 @@ struct forward {
     size_t score_stride;
     const uint16_t **page_list; /* [threads] (2, pages) */
     uint32_t max_pages;
-    float *logits;       /* (n_asked, n_vocab) */
-    uint8_t *groups;     /* (n_asked, head groups): 1 where the row needs that group of the head */
-    struct acts last;    /* (n_asked, n_embd) normed rows for the head */
-    struct acts *ones;   /* [n_asked] each row of `last` as a batch of its own, for rows that ask for some */
-    atomic_uint *shares; /* [n_steps] zero at the start */
-    const atomic_bool *cancel;
-    atomic_bool cancelled;
+    float *logits;     /* (n_asked, n_vocab) */
+    uint8_t *groups;   /* (n_asked, head groups): 1 where the row needs that group of the head */
+    struct acts last;  /* (n_asked, n_embd) normed rows for the head */
+    struct acts *ones; /* [n_asked] each row of `last` as a batch of its own, for rows that ask for some */
+    uint32_t *pieces;  /* [n_steps] */
     size_t first_step;
+    const atomic_bool *cancel; /* once set, what the buffers hold is worth nothing */
 };
 
-/* Walk the model's steps from `first_step` on; afterwards logits hold what was asked for. Returns false if
- * cancelled. */
-bool forward_run(struct forward *f, size_t first_step);
+/* Walk the model's steps from `first_step` on; afterwards logits hold what was asked for. 0 or -ENOMEM. */
+int forward_run(struct forward *f, size_t first_step);
 
 #endif

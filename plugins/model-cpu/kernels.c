@@ -54,7 +54,7 @@ static void swiglu(float *gate, const float *up, size_t n) {
     }
 }
 
-/* ---- int8 activations ---- */
+/* ---- activations as integers ---- */
 
 struct acts_slice {
     int8_t *q;
@@ -62,45 +62,69 @@ struct acts_slice {
     int32_t *neg;
 };
 
-FORCE_INLINE struct acts_slice acts_slice_at(uint8_t *tile, size_t width, size_t i) {
-    uint8_t *at = tile + i * width * ACTS_SLICE_BYTES;
+FORCE_INLINE struct acts_slice acts_slice_at(uint8_t *tile, size_t width, uint32_t terms, size_t i) {
+    uint8_t *at = tile + i * width * acts_slice_bytes(terms);
+    uint8_t *d = at + 32 * terms * width;
 
-    return (struct acts_slice){(int8_t *)at, (float *)(void *)(at + 32 * width),
-                               (float *)(void *)(at + 36 * width), (int32_t *)(void *)(at + 40 * width)};
+    return (struct acts_slice){(int8_t *)at, (float *)(void *)d, (float *)(void *)(d + 4 * width),
+                               (int32_t *)(void *)(d + 8 * width)};
 }
 
-static void quantise_slice(struct acts_slice to, size_t row, const float *x) {
-    const vf a = vf_load(x), b = vf_load(x + 16);
-    const float most = vf_largest(vf_max(vf_abs(a), vf_abs(b)));
-    const vf inverse = vf_all(most > 0.0f ? 127.0f / most : 0.0f);
-    int8_t *q = to.q + 32 * row;
-    int32_t half[2];
-
-    vf_store_i8(q, vf_mul(a, inverse));
-    vf_store_i8(q + 16, vf_mul(b, inverse));
-    half[0] = vi_sum_i8(q);
-    half[1] = vi_sum_i8(q + 16);
-    to.d[row] = most / 127.0f;
-    to.s[row] = to.d[row] * (float)(half[0] + half[1]);
-    to.neg[2 * row] = -half[0];
-    to.neg[2 * row + 1] = -half[1];
+/* Store 32 integers of one term; returns their sum and notes it by halves. */
+FORCE_INLINE int32_t put_term(int8_t *q, int32_t *neg, vf a, vf b) {
+    vf_store_i8(q, a);
+    vf_store_i8(q + 16, b);
+    neg[0] = -vi_sum_i8(q);
+    neg[1] = -vi_sum_i8(q + 16);
+    return -(neg[0] + neg[1]);
 }
 
-static void quantise(struct acts *acts, uint32_t row) {
-    const size_t n_slices = acts->n_cols / QUANT_SLICE;
-    const uint32_t tile = row / ACTS_TILE, width = acts_width(acts->n_rows, tile);
-    uint8_t *at = acts->tiles + (size_t)tile * ACTS_TILE * ACTS_SLICE_BYTES * n_slices;
+FORCE_INLINE void quantise_slice(struct acts_slice to, size_t row, uint32_t terms, const float *x) {
+    const float levels =
+        terms == 2 ? ACTS_BASE * 127.0f + 126.0f : 127.0f; /* the high term rounds to at most 127 */
+    const float most = vf_largest(vf_max(vf_abs(vf_load(x)), vf_abs(vf_load(x + 16))));
+    const vf inverse = vf_all(most > 0.0f ? levels / most : 0.0f);
+    const vf a = vf_round(vf_mul(vf_load(x), inverse)), b = vf_round(vf_mul(vf_load(x + 16), inverse));
+    int8_t *q = to.q + 32 * terms * row;
+    int32_t *neg = to.neg + 2 * terms * row, sum;
+
+    if (terms == 2) {
+        const vf high_a = vf_round(vf_mul(a, vf_all(1.0f / ACTS_BASE))),
+                 high_b = vf_round(vf_mul(b, vf_all(1.0f / ACTS_BASE)));
+
+        sum = ACTS_BASE * put_term(q, neg, high_a, high_b);
+        sum += put_term(q + 32, neg + 2, vf_fma(high_a, vf_all(-ACTS_BASE), a),
+                        vf_fma(high_b, vf_all(-ACTS_BASE), b));
+    } else {
+        sum = put_term(q, neg, a, b);
+    }
+    to.d[row] = most / levels;
+    to.s[row] = to.d[row] * (float)sum;
+}
+
+static void clear_padding(struct acts_slice to, size_t row, size_t width, uint32_t terms) {
+    for (; row < width; row++) {
+        memset(to.q + 32 * terms * row, 0, 32 * terms);
+        memset(to.neg + 2 * terms * row, 0, 2 * terms * sizeof(int32_t));
+        to.d[row] = to.s[row] = 0.0f;
+    }
+}
+
+static void quantise(struct acts *acts, uint32_t row, uint32_t first, uint32_t n) {
+    const uint32_t tile = row / ACTS_TILE, width = acts_width(acts->n_rows, tile), terms = acts->terms;
+    uint8_t *at =
+        acts->tiles + (size_t)tile * ACTS_TILE * acts_slice_bytes(terms) * (acts->n_cols / QUANT_SLICE);
     const float *x = acts->f32 + (size_t)row * acts->n_cols;
 
-    for (size_t i = 0; i < n_slices; i++) {
-        struct acts_slice to = acts_slice_at(at, width, i);
+    for (size_t i = first; i < first + n; i++) {
+        const struct acts_slice to = acts_slice_at(at, width, terms, i);
 
-        quantise_slice(to, row % ACTS_TILE, x + i * QUANT_SLICE);
-        for (uint32_t pad = row % ACTS_TILE + 1; row + 1 == acts->n_rows && pad < width; pad++) {
-            memset(to.q + 32 * pad, 0, 32);
-            to.d[pad] = to.s[pad] = 0.0f;
-            to.neg[2 * pad] = to.neg[2 * pad + 1] = 0;
-        }
+        if (terms == 2)
+            quantise_slice(to, row % ACTS_TILE, 2, x + i * QUANT_SLICE);
+        else
+            quantise_slice(to, row % ACTS_TILE, 1, x + i * QUANT_SLICE);
+        if (row + 1 == acts->n_rows)
+            clear_padding(to, row % ACTS_TILE + 1, width, terms);
     }
 }
 
@@ -162,27 +186,40 @@ FORCE_INLINE struct scales load_scales(uint32_t type, const uint8_t *group, stru
     return s;
 }
 
+/* Sum over n groups of four columns of (weight - offset) * activation, as a float. */
+FORCE_INLINE vf dot_terms(uint32_t type, const vb w[8], int first, int n, const int8_t *q, const int32_t *neg,
+                          uint32_t terms) {
+    const int shift = type == QUANT_Q4_0   ? 3
+                      : type == QUANT_Q5_0 ? 4
+                      : type == QUANT_Q6_K ? 5
+                                           : SIMD_S8_SHIFT;
+    const bool moved = type == QUANT_Q4_0 || type == QUANT_Q5_0 || type == QUANT_Q6_K ||
+                       (type == QUANT_Q8_0 && SIMD_S8_IS_MOVED);
+    vf high = vf_zero();
+
+    for (uint32_t term = 0; term < terms; term++) {
+        const int32_t less = n == 8 ? neg[2 * term] + neg[2 * term + 1] : neg[2 * term + (uint32_t)first / 4];
+        const vi start = moved ? vi_all_shifted(less, shift) : vi_zero();
+        const vf sum = vf_of_vi(vi_dot(w, q + 32 * term, first, n, start, bits_of(type)));
+
+        high = term == 0 ? sum : vf_fma(high, vf_all(ACTS_BASE), sum);
+    }
+    return high;
+}
+
 /* acc += the slice's part of one row's product. */
 FORCE_INLINE vf add_slice(uint32_t type, vf acc, const vb w[8], const struct scales *s, struct acts_slice a,
-                          int t) {
-    const int8_t *q = a.q + 32 * t;
-    const int bits = bits_of(type);
-    vi sum;
+                          size_t t, uint32_t terms) {
+    const int8_t *q = a.q + 32 * terms * t;
+    const int32_t *neg = a.neg + 2 * terms * t;
+    const vf d = vf_mul(s->d, vf_all(a.d[t]));
 
     if (type == QUANT_Q6_K) {
-        const vi first = vi_dot(w, q, 0, 4, vi_all_shifted(a.neg[2 * t], 5), bits);
-        const vi second = vi_dot(w, q, 4, 4, vi_all_shifted(a.neg[2 * t + 1], 5), bits);
-        const vf both = vf_fma(vf_of_vi(second), s->half[1], vf_mul(vf_of_vi(first), s->half[0]));
+        const vf first = vf_mul(dot_terms(type, w, 0, 4, q, neg, terms), s->half[0]);
 
-        return vf_fma(both, vf_mul(s->d, vf_all(a.d[t])), acc);
+        return vf_fma(vf_fma(dot_terms(type, w, 4, 4, q, neg, terms), s->half[1], first), d, acc);
     }
-    if (type == QUANT_Q4_0 || type == QUANT_Q5_0 || (type == QUANT_Q8_0 && SIMD_S8_IS_MOVED))
-        sum = vi_all_shifted(a.neg[2 * t] + a.neg[2 * t + 1], type == QUANT_Q4_0   ? 3
-                                                              : type == QUANT_Q5_0 ? 4
-                                                                                   : SIMD_S8_SHIFT);
-    else
-        sum = vi_zero();
-    acc = vf_fma(vf_of_vi(vi_dot(w, q, 0, 8, sum, bits)), vf_mul(s->d, vf_all(a.d[t])), acc);
+    acc = vf_fma(dot_terms(type, w, 0, 8, q, neg, terms), d, acc);
     if (type == QUANT_Q4_1 || type == QUANT_Q5_1 || type == QUANT_Q4_K || type == QUANT_Q5_K)
         acc = vf_fma(s->min, vf_all(a.s[t]), acc);
     return acc;
@@ -211,50 +248,50 @@ static void store_lanes(vf acc, const struct product *to, size_t acts_row, size_
         y[i] = to->add ? y[i] + lanes[i] : lanes[i];
 }
 
-/* One group times one tile of `width` rows. type and width are constants. */
-FORCE_INLINE void group_times_tile(uint32_t type, int width, const uint8_t *group, uint8_t *tile,
-                                   size_t n_slices, vf *out) {
+/* One group times one tile of `width` rows. type, width and terms are constants. */
+FORCE_INLINE void group_times_tile(uint32_t type, uint32_t width, uint32_t terms, const uint8_t *group,
+                                   uint8_t *tile, size_t n_slices, vf *out) {
     vf acc[ACTS_TILE];
 
-    for (int t = 0; t < width; t++)
+    for (uint32_t t = 0; t < width; t++)
         acc[t] = vf_zero();
     for (size_t i = 0; i < n_slices; i++) {
         const struct matrix_slice at = matrix_slice_at(type, i);
-        const struct acts_slice a = acts_slice_at(tile, (size_t)width, i);
+        const struct acts_slice a = acts_slice_at(tile, width, terms, i);
         const struct scales s = load_scales(type, group, at);
         vb w[8];
 
         load_weights(type, group, at, w);
 #pragma GCC unroll 8
-        for (int t = 0; t < width; t++)
-            acc[t] = add_slice(type, acc[t], w, &s, a, t);
+        for (uint32_t t = 0; t < width; t++)
+            acc[t] = add_slice(type, acc[t], w, &s, a, t, terms);
     }
-    for (int t = 0; t < width; t++)
+    for (uint32_t t = 0; t < width; t++)
         out[t] = acc[t];
 }
 
-FORCE_INLINE void groups_of(uint32_t type, const struct matrix *m, uint32_t first, uint32_t n,
+FORCE_INLINE void groups_of(uint32_t type, uint32_t terms, const struct matrix *m, uint32_t first, uint32_t n,
                             const struct acts *acts, const struct product *to) {
     const size_t n_slices = m->n_cols / QUANT_SLICE;
 
     for (uint32_t group = first; group < first + n; group++)
         for (uint32_t row = 0; row < acts->n_rows; row += ACTS_TILE) {
             const uint8_t *weights = m->data + group * m->group_bytes;
-            uint8_t *tile = acts->tiles + (size_t)row * ACTS_SLICE_BYTES * n_slices;
+            uint8_t *tile = acts->tiles + (size_t)row * acts_slice_bytes(terms) * n_slices;
             vf out[ACTS_TILE];
 
             switch (acts_width(acts->n_rows, row / ACTS_TILE)) {
             case 1:
-                group_times_tile(type, 1, weights, tile, n_slices, out);
+                group_times_tile(type, 1, terms, weights, tile, n_slices, out);
                 break;
             case 2:
-                group_times_tile(type, 2, weights, tile, n_slices, out);
+                group_times_tile(type, 2, terms, weights, tile, n_slices, out);
                 break;
             case 4:
-                group_times_tile(type, 4, weights, tile, n_slices, out);
+                group_times_tile(type, 4, terms, weights, tile, n_slices, out);
                 break;
             default:
-                group_times_tile(type, 8, weights, tile, n_slices, out);
+                group_times_tile(type, 8, terms, weights, tile, n_slices, out);
             }
             for (uint32_t t = 0; t < ACTS_TILE && row + t < acts->n_rows; t++)
                 store_lanes(out[t], to, row + t, (size_t)group * MATRIX_LANES, m->n_rows);
@@ -282,26 +319,30 @@ FORCE_INLINE void float_groups_of(uint32_t type, const struct matrix *m, uint32_
         }
 }
 
-#define GROUPS_OF(type)                                                                                      \
-    case type:                                                                                               \
-        groups_of(type, m, first, n, acts, to);                                                              \
+#define GROUPS_OF(type, terms)                                                                               \
+    case 2 * type + terms - 1:                                                                               \
+        groups_of(type, terms, m, first, n, acts, to);                                                       \
         break
 #define FLOAT_GROUPS_OF(type)                                                                                \
-    case type:                                                                                               \
+    case 2 * type:                                                                                           \
+    case 2 * type + 1:                                                                                       \
         float_groups_of(type, m, first, n, acts, to);                                                        \
         break
 
 static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const struct acts *acts,
                    const struct product *to) {
-    switch (m->type) {
-        GROUPS_OF(QUANT_Q4_0);
-        GROUPS_OF(QUANT_Q4_1);
-        GROUPS_OF(QUANT_Q5_0);
-        GROUPS_OF(QUANT_Q5_1);
-        GROUPS_OF(QUANT_Q8_0);
-        GROUPS_OF(QUANT_Q4_K);
-        GROUPS_OF(QUANT_Q5_K);
-        GROUPS_OF(QUANT_Q6_K);
+    switch (2 * m->type + acts->terms - 1) {
+        GROUPS_OF(QUANT_Q4_0, 2); /* acts_terms_for() asks for no fewer */
+        GROUPS_OF(QUANT_Q4_1, 2);
+        GROUPS_OF(QUANT_Q5_0, 2);
+        GROUPS_OF(QUANT_Q5_1, 2);
+        GROUPS_OF(QUANT_Q8_0, 2);
+        GROUPS_OF(QUANT_Q4_K, 1);
+        GROUPS_OF(QUANT_Q4_K, 2);
+        GROUPS_OF(QUANT_Q5_K, 1);
+        GROUPS_OF(QUANT_Q5_K, 2);
+        GROUPS_OF(QUANT_Q6_K, 1);
+        GROUPS_OF(QUANT_Q6_K, 2);
         FLOAT_GROUPS_OF(QUANT_F32);
         FLOAT_GROUPS_OF(QUANT_F16);
         FLOAT_GROUPS_OF(QUANT_BF16);
@@ -310,18 +351,21 @@ static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const str
 
 /* ---- attention ---- */
 
-static void kv_put(uint16_t *k_page, uint16_t *v_page, uint32_t at, const float *k, const float *v,
-                   uint32_t head_dim) {
-    uint16_t *k_tile = k_page + (size_t)(at / KV_TILE) * KV_TILE * head_dim;
+static void key_put(uint16_t *page, uint32_t at, const float *key, uint32_t head_dim) {
+    uint16_t *tile = page + (size_t)(at / KV_TILE) * KV_TILE * head_dim;
 
     for (uint32_t d = 0; d < head_dim; d += 16) {
         uint16_t half[16];
 
-        vf_store_f16(half, vf_load(k + d));
+        vf_store_f16(half, vf_load(key + d));
         for (uint32_t i = 0; i < 16; i++)
-            k_tile[(d + i) * KV_TILE + at % KV_TILE] = half[i];
-        vf_store_f16(v_page + (size_t)d * KV_PAGE + 16 * at, vf_load(v + d));
+            tile[(d + i) * KV_TILE + at % KV_TILE] = half[i];
     }
+}
+
+static void value_put(uint16_t *page, uint32_t at, const float *value, uint32_t head_dim) {
+    for (uint32_t d = 0; d < head_dim; d += 16)
+        vf_store_f16(page + (size_t)d * KV_PAGE + 16 * at, vf_load(value + d));
 }
 
 /* scores[h][p] = q[h] . k[p] * scale for the 16 positions of one tile. heads is a constant. */
@@ -428,5 +472,6 @@ const struct kernels TELEX_KERNELS = {
     .matmul = matmul,
     .swiglu = swiglu,
     .attend = attend,
-    .kv_put = kv_put,
+    .key_put = key_put,
+    .value_put = value_put,
 };

@@ -12,28 +12,43 @@
 
 #include "matrix.h"
 
-/* Rows of activations as a matrix product reads them: f32, and int8 with one scale for every 32 values.
+/* Rows of activations as a matrix product reads them: f32, and small integers with one scale for every 32
+ * values.
  *
- * The int8 rows lie in tiles of up to ACTS_TILE rows. For every slice a tile holds
- *   int8 q[width][32]   float d[width]   float s[width]   int32 neg[width][2]
- * where x = d * q, s = d * sum(q), and neg is minus the sum of q over each half. */
-enum { ACTS_TILE = 8, ACTS_SLICE_BYTES = 32 + 4 + 4 + 8 };
+ * With one term a value is d * q, |q| <= 127. With two it is d * (254 * q[0] + q[1]): fifteen bits, for
+ * weight types whose own rounding is finer than eight bits of activations would be. The integer rows lie in
+ * tiles of up to ACTS_TILE rows. For every slice a tile holds int8 q[width][terms][32]   float d[width] float
+ * s[width]   int32 neg[width][terms][2] where s = d * sum of the integers, and neg is minus the sum of q over
+ * each half. */
+enum { ACTS_TILE = 8, ACTS_BASE = 254 };
 
 struct acts {
     uint32_t n_rows, n_cols;
+    uint32_t terms; /* 1 or 2 */
     float *f32;     /* (n_rows, n_cols) */
-    uint8_t *tiles; /* acts_bytes(n_rows, n_cols) */
+    uint8_t *tiles; /* acts_bytes() */
 };
 
+/* Bytes of one row's slice. */
+static inline size_t acts_slice_bytes(uint32_t terms) {
+    return 40 * (size_t)terms + 8;
+}
 /* Rows in tile t, padding included: 8, or for the last rows 1, 2 or 4 where they suffice. */
 static inline uint32_t acts_width(uint32_t n_rows, uint32_t tile) {
     const uint32_t left = n_rows - tile * ACTS_TILE;
 
     return left > 4 ? 8 : left > 2 ? 4 : left;
 }
-static inline size_t acts_bytes(uint32_t n_rows, uint32_t n_cols) {
-    return (size_t)(n_rows + ACTS_TILE - 1) / ACTS_TILE * ACTS_TILE * ACTS_SLICE_BYTES *
-           (n_cols / QUANT_SLICE);
+static inline size_t acts_bytes(uint32_t n_rows, uint32_t n_cols, uint32_t terms) {
+    const size_t padded = (size_t)(n_rows + ACTS_TILE - 1) / ACTS_TILE * ACTS_TILE;
+
+    return padded * acts_slice_bytes(terms) * (n_cols / QUANT_SLICE);
+}
+
+/* How many terms the activations for a matrix of this type need. The K types round their scales to six bits;
+ * what one term of eight bits adds is small beside that. */
+static inline uint32_t acts_terms_for(uint32_t type) {
+    return type == QUANT_Q4_K || type == QUANT_Q5_K || type == QUANT_Q6_K ? 1 : 2;
 }
 
 /* Where a product goes: y[row of acts][row of the matrix], stride floats apart. */
@@ -64,17 +79,18 @@ struct kernels {
 
     /* y = x / rms(x) * w. (n), n a multiple of 16 */
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);
-    /* Quantise one row of acts->f32 into its tile; the last row also clears the tile's padding. */
-    void (*quantise)(struct acts *acts, uint32_t row);
+    /* Quantise slices [first, first + n) of one row of acts->f32; the last row also clears its tile's
+     * padding. */
+    void (*quantise)(struct acts *acts, uint32_t row, uint32_t first, uint32_t n);
     /* Rows of groups [first, first + n) of the matrix, times every row of acts. */
     void (*matmul)(const struct matrix *m, uint32_t first, uint32_t n, const struct acts *acts,
                    const struct product *to);
     /* gate = silu(gate) * up. (n), n a multiple of 16 */
     void (*swiglu)(float *gate, const float *up, size_t n);
     void (*attend)(const struct attend *job);
-    /* Write one position's key and value of one kv head to its page. (head_dim) */
-    void (*kv_put)(uint16_t *k_page, uint16_t *v_page, uint32_t at, const float *k, const float *v,
-                   uint32_t head_dim);
+    /* Write one position's key, or value, of one kv head to its page. (head_dim) */
+    void (*key_put)(uint16_t *page, uint32_t at, const float *key, uint32_t head_dim);
+    void (*value_put)(uint16_t *page, uint32_t at, const float *value, uint32_t head_dim);
 };
 
 extern const struct kernels kernels_scalar;

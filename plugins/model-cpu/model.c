@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,8 +46,6 @@ struct loader {
         const uint8_t *rows;
     } * jobs; /* matrices still to be packed */
     size_t n_jobs;
-    atomic_uint *shares; /* one counter a job */
-    struct pool *pool;
 };
 
 __attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(struct loader *l, char name[80],
@@ -174,7 +171,7 @@ static int load_ends(struct loader *l) {
     const struct gguf_tensor *table = gguf_tensor(l->file, "token_embd.weight");
     int err;
 
-    if (!table || table->dims[1] > INT32_MAX)
+    if (!table || table->dims[1] > (uint64_t)POOL_MAX_PIECES * MATRIX_LANES)
         return model_fail(l->fail, -EINVAL,
                           "%s: the tensor token_embd.weight is missing; download the model again",
                           l->file->path);
@@ -198,28 +195,29 @@ static int load_ends(struct loader *l) {
 
 /* ---- packing ---- */
 
-static void pack_share(void *arg, uint32_t thread) {
-    struct loader *l = arg;
-    uint32_t first, n;
+static void pack_piece(void *arg, size_t step, uint32_t piece, uint32_t thread) {
+    const struct loader *l = arg;
+    const struct job *job = &l->jobs[step];
 
     (void)thread;
-    for (size_t j = 0; j < l->n_jobs; j++)
-        while ((n = pool_share(&l->shares[j], l->jobs[j].matrix->n_groups, PACK_CHUNK, &first)) > 0)
-            for (uint32_t g = first; g < first + n; g++)
-                matrix_pack_group(l->jobs[j].matrix, l->jobs[j].rows, g);
+    for (uint32_t g = piece * PACK_CHUNK; g < (piece + 1) * PACK_CHUNK && g < job->matrix->n_groups; g++)
+        matrix_pack_group(job->matrix, job->rows, g);
 }
 
 static int pack_all(struct loader *l, uint32_t n_threads) {
+    uint32_t *pieces = calloc(l->n_jobs, sizeof(*pieces));
+    struct pool *pool = NULL;
     int err;
 
-    l->shares = calloc(l->n_jobs, sizeof(*l->shares));
-    if (!l->shares)
+    if (!pieces)
         return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
-    err = pool_create(n_threads, &l->pool, l->fail);
-    if (!err)
-        pool_run(l->pool, pack_share, l);
-    pool_destroy(l->pool);
-    free(l->shares);
+    for (size_t j = 0; j < l->n_jobs; j++)
+        pieces[j] = (l->jobs[j].matrix->n_groups + PACK_CHUNK - 1) / PACK_CHUNK;
+    err = pool_create(n_threads, &pool, l->fail);
+    if (!err && pool_walk(pool, l->n_jobs, pieces, pack_piece, l) != 0)
+        err = model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
+    pool_destroy(pool);
+    free(pieces);
     return err;
 }
 

@@ -54,7 +54,7 @@ def test_logits_of_every_type_and_architecture_agree_with_numpy(tiny, kind, arch
     path = tiny(kind, arch)
     (reference,) = Reference(path).logits([PROMPT])
     error = nmse(run(path, PROMPT), reference)
-    assert error < (2e-6 if kind in ("F32", "F16", "BF16") else 1e-2), error
+    assert error < (2e-3 if kind.endswith("K") else 1e-6), error
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -83,7 +83,7 @@ def test_the_small_model_gives_the_same_bits_over_threads_chunks_and_paths():
             assert np.array_equal(run(path, ids, threads, chunk, cpu, 100), want), (threads, chunk, cpu)
 
 
-def later_the_small_model_answers_like_llama_cpp():
+def test_the_small_model_answers_like_llama_cpp():
     pytest.importorskip("llama_cpp")
     import check_models
     assert check_models.check(modelkit.model_path(modelkit.SMOLLM))
@@ -91,7 +91,6 @@ def later_the_small_model_answers_like_llama_cpp():
 
 def test_the_plan_of_a_model_is_printed_step_by_step(tiny):
     lines = modelkit.run_tool("plan", tiny("F32", "qwen2")).decode().splitlines()
-    assert lines[0] == "qwen2: 2 layers, 23 steps"
-    assert lines[3].split() == "2 layer 0 qkv q(256) k(128) v(128) = W h + b".split()
-    assert "in halves, base 10000" in lines[4]
+    assert lines[0] == "qwen2: 2 layers, 17 steps"
+    assert lines[3].split() == "2 layer 0 qkv q(256) k(128) v(128) = W h + b; q, k turn 64 of 64 in halves, base 10000".split()
     assert lines[-1].split()[1] == "head"

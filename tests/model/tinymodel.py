@@ -17,12 +17,12 @@ def random_blocks(rng, name, rows, cols):
     values, size = BLOCKS[name]
     n = rows * cols // values
     raw = rng.integers(0, 256, (n, size), dtype=np.uint8)
-    scale = f16(rng.uniform(0.5, 1.5, (n, 1)) * (0.0002 if name == "Q6_K" else 0.0004)).reshape(n, 2)
+    scale = f16(rng.uniform(0.5, 1.5, (n, 1)) * (0.00004 if name == "Q6_K" else 0.0004)).reshape(n, 2)
     if name == "Q6_K":
         raw[:, 208:210] = scale
     else:
         raw[:, 0:2] = scale
-        raw[:, 2:4] = f16(rng.uniform(0.5, 1.5, (n, 1)) * 0.003).reshape(n, 2)
+        raw[:, 2:4] = f16(rng.uniform(0.5, 1.5, (n, 1)) * (0.003 if name == "Q4_K" else 0.0062)).reshape(n, 2)
     return raw.reshape(rows, -1)
 
 
