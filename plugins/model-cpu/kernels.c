@@ -12,7 +12,13 @@
 
 #include "simd.h"
 
+/* The products below are instantiated for constant types and widths, except in plain C, where one general
+ * copy does. */
+#if defined(SIMD_IS_PLAIN)
+#define FORCE_INLINE static inline
+#else
 #define FORCE_INLINE static inline __attribute__((always_inline))
+#endif
 
 /* ---- norms and activations ---- */
 
@@ -270,6 +276,27 @@ FORCE_INLINE void group_times_tile(uint32_t type, uint32_t width, uint32_t terms
         out[t] = acc[t];
 }
 
+FORCE_INLINE void tile_of_any_width(uint32_t type, uint32_t width, uint32_t terms, const uint8_t *group,
+                                    uint8_t *tile, size_t n_slices, vf *out) {
+#if defined(SIMD_IS_PLAIN)
+    group_times_tile(type, width, terms, group, tile, n_slices, out);
+#else
+    switch (width) {
+    case 1:
+        group_times_tile(type, 1, terms, group, tile, n_slices, out);
+        break;
+    case 2:
+        group_times_tile(type, 2, terms, group, tile, n_slices, out);
+        break;
+    case 4:
+        group_times_tile(type, 4, terms, group, tile, n_slices, out);
+        break;
+    default:
+        group_times_tile(type, 8, terms, group, tile, n_slices, out);
+    }
+#endif
+}
+
 FORCE_INLINE void groups_of(uint32_t type, uint32_t terms, const struct matrix *m, uint32_t first, uint32_t n,
                             const struct acts *acts, const struct product *to) {
     const size_t n_slices = m->n_cols / QUANT_SLICE;
@@ -280,19 +307,8 @@ FORCE_INLINE void groups_of(uint32_t type, uint32_t terms, const struct matrix *
             uint8_t *tile = acts->tiles + (size_t)row * acts_slice_bytes(terms) * n_slices;
             vf out[ACTS_TILE];
 
-            switch (acts_width(acts->n_rows, row / ACTS_TILE)) {
-            case 1:
-                group_times_tile(type, 1, terms, weights, tile, n_slices, out);
-                break;
-            case 2:
-                group_times_tile(type, 2, terms, weights, tile, n_slices, out);
-                break;
-            case 4:
-                group_times_tile(type, 4, terms, weights, tile, n_slices, out);
-                break;
-            default:
-                group_times_tile(type, 8, terms, weights, tile, n_slices, out);
-            }
+            tile_of_any_width(type, acts_width(acts->n_rows, row / ACTS_TILE), terms, weights, tile, n_slices,
+                              out);
             for (uint32_t t = 0; t < ACTS_TILE && row + t < acts->n_rows; t++)
                 store_lanes(out[t], to, row + t, (size_t)group * MATRIX_LANES, m->n_rows);
         }
@@ -319,6 +335,15 @@ FORCE_INLINE void float_groups_of(uint32_t type, const struct matrix *m, uint32_
         }
 }
 
+#if defined(SIMD_IS_PLAIN)
+static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const struct acts *acts,
+                   const struct product *to) {
+    if (quant_info(m->type)->form == QUANT_FORM_FLOAT)
+        float_groups_of(m->type, m, first, n, acts, to);
+    else
+        groups_of(m->type, acts->terms, m, first, n, acts, to);
+}
+#else
 #define GROUPS_OF(type, terms)                                                                               \
     case 2 * type + terms - 1:                                                                               \
         groups_of(type, terms, m, first, n, acts, to);                                                       \
@@ -348,6 +373,7 @@ static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const str
         FLOAT_GROUPS_OF(QUANT_BF16);
     }
 }
+#endif
 
 /* ---- attention ---- */
 

@@ -22,6 +22,7 @@ typedef struct {
 
 enum { SIMD_S8_SHIFT = 0 };
 #define SIMD_S8_IS_MOVED 0
+#define SIMD_IS_PLAIN
 
 #define SIMD_EACH(expression)                                                                                \
     do {                                                                                                     \

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compare the CPU backend with llama.cpp and with a float32 reference on whole models.
 
-    check_models.py [--greedy-only] [MODEL.gguf ...]
+    check_models.py [--build BUILD] [--greedy-only] [MODEL.gguf ...]
 
 For ten prompts: 64 greedy tokens equal llama.cpp's, except where the two best logits of one of the two lie within 0.15
 (the walk then goes on from llama.cpp's token), and the logits' normalised squared error against NumPy is not above llama.cpp's own.
@@ -109,9 +109,12 @@ def check(path, greedy_only=False):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", help="the build folder that has model-tool")
     parser.add_argument("--greedy-only", action="store_true")
     parser.add_argument("models", nargs="*")
     args = parser.parse_args()
+    if args.build:
+        os.environ["TELEX_MODEL_TOOL"] = os.path.join(args.build, "tests", "model", "model-tool")
     paths = args.models or [str(modelkit.models_dir() / name) for name in (modelkit.SMOLLM, modelkit.QWEN)]
     results = [check(path, args.greedy_only) for path in paths]
     sys.exit(0 if all(results) else 1)
