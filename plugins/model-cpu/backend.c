@@ -48,6 +48,7 @@ const struct telex_option *const backend_options[] = {
                  .initial = "auto",
                  .choices = (const char *const[]){"auto", "avx512", "avx2", "scalar", NULL},
                  .doc = "kernels to use; all give the same bits. TELEX_CPU in the environment goes first"),
+    TELEX_DRIVER_OPTIONS(struct backend_config, driver),
     NULL,
 };
 

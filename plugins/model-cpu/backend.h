@@ -4,6 +4,7 @@
 #ifndef TELEX_BACKEND_H
 #define TELEX_BACKEND_H
 
+#include <driver/options.h>
 #include <telex/model.h>
 
 /* The options, checked by the host. */
@@ -11,6 +12,7 @@ struct backend_config {
     const char *path;
     int64_t threads; /* 0: as many as the machine has online */
     const char *cpu;
+    struct driver_options driver; /* the driver's, read by whoever opens it */
 };
 
 extern const struct telex_option *const backend_options[];

@@ -70,6 +70,7 @@ const struct telex_option *const toy_options[] = {
                  .doc = "batches until every further one fails; 0: never"),
     TELEX_OPTION(.name = "seed", .type = TELEX_INT, .offset = offsetof(struct toy_config, seed),
                  .initial = "1", .min = 0, .max = 1e9, .doc = "other weights"),
+    TELEX_DRIVER_OPTIONS(struct toy_config, driver),
     NULL};
 
 int32_t toy_probe(void) {

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include <driver/options.h>
 #include <telex/model.h>
 
 enum {
@@ -23,6 +24,7 @@ enum {
 struct toy_config {
     int64_t context, batch, delay_us, fail_after, seed;
     const char *chat, *path;
+    struct driver_options driver;
 };
 
 struct toy {

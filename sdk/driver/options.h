@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.h - what an operator may say about the driver, for the option table of a plugin with weights.
+ *
+ * The plugin only lists them (and keeps a struct driver_options, which it need not read); whoever opens the driver
+ * reads them from the checked map:
+ *
+ *     static const struct telex_option *const options[] = {..., TELEX_DRIVER_OPTIONS(struct config, driver), NULL}; */
+#ifndef SDK_DRIVER_OPTIONS_H
+#define SDK_DRIVER_OPTIONS_H
+
+#include <telex-sdk/option.h>
+
+struct driver_options {
+    int64_t parallel, kv_tokens;
+    bool prefix_cache;
+};
+
+#define TELEX_DRIVER_OPTIONS(config, member)                                                                           \
+    TELEX_OPTION(.name = "parallel", .type = TELEX_INT, .offset = offsetof(config, member.parallel), .initial = "8",   \
+                 .min = 1, .max = 256, .doc = "jobs that share a batch"),                                              \
+        TELEX_OPTION(.name = "kv_tokens", .type = TELEX_INT, .offset = offsetof(config, member.kv_tokens),             \
+                     .initial = "0", .min = 0, .max = 1 << 22,                                                         \
+                     .doc = "positions held for all jobs together; 0: what 512 MiB hold, one context at least"),       \
+        TELEX_OPTION(.name = "prefix_cache", .type = TELEX_BOOL, .offset = offsetof(config, member.prefix_cache),      \
+                     .initial = "true", .doc = "copy the part of a prompt that the context already holds")
+
+#endif
