@@ -82,11 +82,17 @@ void check_add(json_t *findings, const char *rule, const char *scenario, const c
 
 /* Constructors that compilers and their run-time libraries bring. */
 static bool is_compilers_own(const char *name) {
-    static const char *const prefixes[] = {
-        "frame_dummy",        "asan.module_ctor",      "_sub_I_",
-        "tsan.module_ctor",   "__sti____cudaRegister", "_GLOBAL__sub_I",
-        "sancov.module_ctor", "init_cpu_features",     "_ZL24__sti____cudaRegisterAllv",
-        "__do_init"};
+    static const char *const prefixes[] = {"frame_dummy",
+                                           "asan.module_ctor",
+                                           "_sub_I_",
+                                           "tsan.module_ctor",
+                                           "__sti____cudaRegister",
+                                           "_GLOBAL__sub_I",
+                                           "sancov.module_ctor",
+                                           "init_cpu_features",
+                                           "__cpu_indicator_init",
+                                           "_ZL24__sti____cudaRegisterAllv",
+                                           "__do_init"};
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;

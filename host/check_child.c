@@ -54,6 +54,16 @@ static void sample_id(char out[33], const char *kind, int number) {
 }
 
 static void add_record(struct telex_builder *b, int number) {
+    static const char *const texts[] = {"The port of Ardel reopened on Monday after a storm had closed it "
+                                        "for three days. Two ships left at noon, the "
+                                        "harbour master said. Eleven more were waiting outside the bay. The "
+                                        "storm had torn down a crane on the north "
+                                        "pier. Nobody was hurt.",
+                                        "Ardel's harbour is open again. A storm had closed the port on "
+                                        "Friday and broken one of its four cranes. Ferry "
+                                        "traffic to the islands starts on Tuesday, the port authority said "
+                                        "in a statement. Repairs of the crane will "
+                                        "take six weeks."};
     char text[80];
     add_text(b, "source", "check");
     snprintf(text, sizeof(text), "outlet%d.example", number % 3);
@@ -62,10 +72,7 @@ static void add_record(struct telex_builder *b, int number) {
     add_text(b, "url", text);
     snprintf(text, sizeof(text), "Port of Ardel reopens after storm, report %d", number / 2);
     add_text(b, "title", text);
-    add_text(
-        b, "text",
-        "The port of Ardel reopened on Monday after a storm had closed it for three days. Two ships left "
-        "at noon, the harbour master said.");
+    add_text(b, "text", texts[number % 2]);
     add_text(b, "lang", "en");
     telex_build_key(b, "published_ms"), telex_build_int(b, 1767225600000 + number * 60000ll);
     telex_build_key(b, "number"), telex_build_int(b, number);
@@ -89,7 +96,10 @@ static void add_dispatch(struct telex_builder *b) {
     add_text(b, "status", "usable"), add_text(b, "kind", "News"), add_text(b, "beat", "Shipping");
     add_text(b, "headline", "Port of Ardel reopens after storm");
     add_text(b, "dek", "Two ships left at noon.");
-    telex_build_key(b, "body"), telex_build_array(b, 0);
+    telex_build_key(b, "body"), telex_build_array(b, 1);
+    telex_build_map_begin(b);
+    add_text(b, "text", "The port of Ardel reopened on Monday after a storm had closed it for three days.");
+    telex_build_map_end(b);
     telex_build_key(b, "faq"), telex_build_array(b, 0);
     telex_build_key(b, "citations"), telex_build_array(b, 0);
 }
@@ -343,8 +353,9 @@ static void life_process(struct life *life) {
     if (started) {
         feed_all(life, RECORDS, false);
         if (life->host.n_rejected == RECORDS)
-            check_find(&life->host, "process.rejects-all", "every one of %d ordinary records was rejected",
-                       RECORDS);
+            check_find(&life->host, "process.rejects-all",
+                       "every one of %d ordinary records was rejected, the last one because: %s", RECORDS,
+                       *life->host.last_fail ? life->host.last_fail : "(no reason given)");
     }
     end(life, started);
 }

@@ -457,6 +457,8 @@ static telex_status host_fail(const struct telex_host *table, telex_lease lease,
     struct check_host *host = enter(table, "fail");
     (void)lease;
     check_text(host, why, "fail");
+    snprintf(host->last_fail, sizeof(host->last_fail), "%.*s", (int)(why.size < 180 ? why.size : 180),
+             why.data ? (const char *)why.data : "");
     return leave(host, status);
 }
 

@@ -81,6 +81,7 @@ struct check_host {
     char *outputs;   /* bodies in the order of their commits, as JSON lines; owned by the stream */
     size_t outputs_size;
     FILE *outputs_stream;
+    char last_fail[200];                      /* what the stage said last through fail() */
     uint64_t n_committed, n_good, n_rejected; /* outputs; steps by status */
 };
 

@@ -56,7 +56,8 @@ def test_the_same_plugin_without_a_deed_is_good(telex):
     ("stage-complete-twice", "lease.twice", "a lease was completed a second time"),
     ("stage-bad-msgpack", "output.msgpack", "commit of 8 bytes that are not one msgpack map"),
     ("stage-too-many", "output.count", "a step gives more outputs than max_outputs 1"),
-    ("stage-reject", "process.rejects-all", "every one of 16 ordinary records was rejected"),
+    ("stage-reject", "process.rejects-all", "every one of 16 ordinary records was rejected, the last one because: this stage rejects "
+     "everything"),
     ("stage-crash-third", "life.crash", "process"),
     ("stage-crash-create", "life.crash", "create"),
 ])
