@@ -232,7 +232,7 @@ static telex_status announce(struct wire *wire, const json_t *entry, const json_
     if (status == TELEX_OK && site_settle(wire->site, entry, files) != 0)
         status = TELEX_FATAL;
     if (status == TELEX_OK)
-        telex_say(wire->host, TELEX_INFO, wire->lease, "%s %s version %lld: %s", json_text(event, "act"),
+        telex_say(wire->host, TELEX_INFO, 0, "%s %s version %lld: %s", json_text(event, "act"),
                   json_text(event, "dsp"), (long long)json_number(event, "version", 0),
                   json_text(event, "address"));
     json_decref(event);
@@ -256,8 +256,8 @@ static telex_status publish_oldest(struct wire *wire) {
     } else {
         count(wire, wire->failed_metric, 1);
         wire->refused_until_ms = wire->host->now_ms(wire->host, TELEX_CLOCK_MONO) + RETRY_MS;
-        telex_say(wire->host, TELEX_ERROR, wire->lease, "%s; it stays accepted and is tried again in %d s",
-                  why, RETRY_MS / 1000);
+        telex_say(wire->host, TELEX_ERROR, 0, "%s; it stays accepted and is tried again in %d s", why,
+                  RETRY_MS / 1000);
     }
     json_decref(files);
     json_decref(entry);

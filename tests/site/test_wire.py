@@ -21,18 +21,19 @@ journal: {{path: journal, durability: normal}}
 drain: 20s
 stages:
   write: {{plugin: source-lines, options: {{path: dispatches.jsonl, follow: {follow}}}}}
-  wire: {{plugin: wire-site, from: write, options: {{root: site, base_url: "{base}", title: telex}}}}
+  wire: {{plugin: wire-site, from: write, isolation: {isolation}, options: {{root: site, base_url: "{base}", title: telex}}}}
 """
 
 
 class Wire:
     """One pipeline in its own folder; `run` ends by itself, `start` goes on."""
 
-    def __init__(self, folder, follow=False, listen=False, base="https://wire.example"):
+    def __init__(self, folder, follow=False, listen=False, base="https://wire.example", isolation="thread"):
         folder.mkdir(exist_ok=True)
         self.folder, self.process = folder, None
         http = "http: {listen: 127.0.0.1:0, admin: 127.0.0.1:0}" if listen else ""
-        (folder / "wire.yaml").write_text(CONFIG.format(http=http, follow=str(follow).lower(), base=base))
+        (folder / "wire.yaml").write_text(CONFIG.format(http=http, follow=str(follow).lower(), base=base,
+                                                          isolation=isolation))
         (folder / "dispatches.jsonl").touch()
 
     def add(self, dispatches):
@@ -68,6 +69,12 @@ class Wire:
             time.sleep(0.02)
         raise AssertionError((self.folder / "log").read_text())
 
+    def children(self):
+        """The runners of the pipeline."""
+        pid = self.process.pid
+        return [int(c) for task in os.listdir(f"/proc/{pid}/task")
+                for c in open(f"/proc/{pid}/task/{task}/children").read().split()]
+
     def tree(self):
         root = self.folder / "site"
         return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
@@ -92,8 +99,9 @@ WORK = fixture("wire.jsonl") + [
     {**fixture("wire.jsonl")[1], "version": 2, "status": "canceled", "ed_note": "Of another year."}]
 
 
-def test_the_host_publishes_what_the_library_renders(tmp_path):
-    wire = Wire(tmp_path / "wire")
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_the_host_publishes_what_the_library_renders(tmp_path, isolation):
+    wire = Wire(tmp_path / "wire", isolation=isolation)
     wire.add(WORK)
     wire.run()
     alone = render(tmp_path / "alone", WORK)
@@ -140,6 +148,25 @@ def test_killed_at_any_moment_each_version_is_published_once(tmp_path):
         assert wire.published() == [(d["id"], d["version"]) for d in WORK]
         assert wire.tree() == undisturbed
     assert midway >= 3, f"of {kills} kills {midway} fell between the first and the last publication"
+
+
+def test_a_runner_killed_while_it_publishes_leaves_nothing_half_done(tmp_path):
+    chance = random.Random(3)
+    wire = Wire(tmp_path / "wire", follow=True, isolation="process")
+    wire.start()
+    wire.said("0 dispatches in")
+    for i in range(0, len(WORK), 3):
+        wire.add(WORK[i:i + 3])
+        time.sleep(chance.uniform(0.005, 0.06))
+        for child in (wire.children() if i < 9 else []):
+            os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while len(wire.published()) < len(WORK) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert wire.stop() == 0
+    assert wire.published() == [(d["id"], d["version"]) for d in WORK]
+    assert wire.tree() == render(tmp_path / "alone", WORK).tree()
+    assert len(re.findall("dispatches in", (wire.folder / "log").read_text())) > 1, "no runner was killed"
 
 
 def test_readers_are_told_and_a_new_start_replays_from_the_journal(tmp_path):
