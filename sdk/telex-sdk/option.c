@@ -97,6 +97,19 @@ static int put(const struct telex_option *option, const msgpack_object *value, v
     }
 }
 
+/* A text that nobody gave is "", so that a plugin never meets a NULL. */
+static void default_text(const struct telex_option *option, void *config) {
+    const char **member = (const char **)(void *)((char *)config + option->offset);
+    switch (option->type) {
+    case TELEX_TEXT:
+    case TELEX_CHOICE:
+    case TELEX_PATH:
+    case TELEX_SECRET:
+        if (!*member)
+            *member = "";
+    }
+}
+
 int telex_options_read(const struct telex_option *const *table, struct telex_bytes body, void *config,
                        void **memory) {
     struct telex_map map;
@@ -119,6 +132,8 @@ int telex_options_read(const struct telex_option *const *table, struct telex_byt
         const msgpack_object *value = telex_map_find(map.root, (*o)->name);
         if (value && value->type != MSGPACK_OBJECT_NIL)
             err = put(*o, value, (char *)config + (*o)->offset, &arena);
+        else
+            default_text(*o, config);
     }
     telex_map_close(&map);
     if (err < 0) {

@@ -20,7 +20,8 @@ struct telex_texts {
     uint32_t count;
 };
 
-/* Fill `config` from the checked map that create() got. Text and lists lie in one block that *memory gives (free it
+/* Fill `config` from the checked map that create() got. An option without a value leaves its member as it is, but for
+ * text, which is never NULL afterwards: it becomes "" where it was NULL. Text and lists lie in one block that *memory gives (free it
  * with free once config is done with). 0, -EBADMSG (not the map the table describes) or -ENOMEM. */
 int telex_options_read(const struct telex_option *const *table, struct telex_bytes map, void *config, void **memory);
 

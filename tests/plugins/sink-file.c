@@ -34,7 +34,7 @@ static telex_status sink_create(const struct telex_host *host, struct telex_byte
     struct sink *sink = calloc(1, sizeof(*sink));
     if (!sink)
         return TELEX_FATAL;
-    if (telex_options_read(options, given, sink, &sink->memory) < 0 || !sink->path) {
+    if (telex_options_read(options, given, sink, &sink->memory) < 0 || !*sink->path) {
         free(sink->memory);
         free(sink);
         return telex_fail(host, 0, TELEX_FATAL, "options are not what the table describes");

@@ -67,7 +67,7 @@ static telex_status told_process(void *self, telex_lease lease, struct telex_rec
     telex_build_key(&b, "list"), telex_build_array(&b, s->list.count);
     for (uint32_t i = 0; i < s->list.count; i++)
         telex_build_text(&b, s->list.items[i]);
-    telex_build_key(&b, "secret_bytes"), telex_build_int(&b, s->secret ? (int64_t)strlen(s->secret) : -1);
+    telex_build_key(&b, "secret_bytes"), telex_build_int(&b, (int64_t)strlen(s->secret));
     telex_build_map_end(&b);
     telex_status status = telex_build_commit(&b, told->filter.host, lease, 0);
     telex_build_finish(&b);

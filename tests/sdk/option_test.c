@@ -84,7 +84,7 @@ static void every_type_reaches_its_member(void **state) {
     free(memory);
 }
 
-static void an_absent_or_nil_option_leaves_its_member(void **state) {
+static void an_absent_or_nil_option_leaves_its_member_and_text_is_never_null(void **state) {
     (void)state;
     struct telex_builder b;
     struct sample s;
@@ -92,7 +92,9 @@ static void an_absent_or_nil_option_leaves_its_member(void **state) {
     begin(&b);
     telex_build_key(&b, "text"), telex_build_nil(&b);
     assert_int_equal(read_all(&b, &s, &memory), 0);
-    assert_null(s.text);
+    assert_string_equal(s.text, "");
+    assert_string_equal(s.path, "");
+    assert_string_equal(s.secret, "");
     assert_int_equal(s.list.count, 0);
     assert_int_equal(s.number, 0);
     free(memory);
@@ -165,7 +167,7 @@ static void a_map_that_is_none_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_reaches_its_member),
-        cmocka_unit_test(an_absent_or_nil_option_leaves_its_member),
+        cmocka_unit_test(an_absent_or_nil_option_leaves_its_member_and_text_is_never_null),
         cmocka_unit_test(a_whole_number_is_a_real),
         cmocka_unit_test(another_type_is_refused_and_nothing_is_left_to_free),
         cmocka_unit_test(a_zero_byte_in_text_is_refused),

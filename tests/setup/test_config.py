@@ -120,7 +120,7 @@ def test_a_plugin_gets_the_defaults_of_its_table(telex, tmp_path):
     got = run_settings(telex, tmp_path, "{}")
     assert got == {"schema": "telex.record/1", "id": "settings", "text": "usual", "int": -3, "real": 0.5, "bool": True,
                    "duration": 120000, "size": 65536, "choice": "green", "path": f"{tmp_path}/etc/x/y",
-                   "list": ["a", "b"], "secret_bytes": -1}
+                   "list": ["a", "b"], "secret_bytes": 0}
 
 
 def test_a_plugin_gets_what_the_config_says_in_checked_form(telex, tmp_path):
