@@ -134,8 +134,9 @@ int feed_json_parse(struct feed *feed, const char *json, size_t n, const struct 
     }
     json_t *items = json_object_get(root, "items");
     const char *version = member(feed, root, "version");
-    if (!json_is_array(items) || (*version && !strstr(version, "jsonfeed"))) {
-        feed_problem(feed, "not a feed: JSON without a list of items");
+    const char *title = member(feed, root, "title");
+    if (!json_is_array(items) || (!*version && !*title)) {
+        feed_problem(feed, "not a feed: JSON without version, title or list of items");
         json_decref(root);
         return -EBADMSG;
     }

@@ -97,7 +97,7 @@ struct draft {
 };
 
 #define FRAMES_MAX 512
-#define NAMES_MAX  512
+#define NAMES_MAX  128
 
 struct feed_reader {
     struct feed *feed;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* list.c - the feeds of the config: from the option `feeds`, then from the lines of `feeds_file`.
+/* list.c - the feeds of the config: from the option `feeds`, then from `feeds_file`, which holds such lines
+ * or is OPML.
  *
  * A line is an address and words behind it: primary, name="...", owner="...", outlet=..., lang=.., every=30m.
  * Each address counts once; the first line with it holds. */
@@ -73,7 +74,7 @@ static const char *read_word(struct stage *stage, struct source *source, const c
     return "is not one of primary, name=, owner=, outlet=, lang=, every=";
 }
 
-static const char *read_address(struct stage *stage, struct source *source, const char *word) {
+const char *list_address(struct stage *stage, struct source *source, const char *word) {
     bool path = *word == '/';
     source->is_file = path || !strncasecmp(word, "file://", 7);
     if (!source->is_file && !url_is_web(word))
@@ -95,6 +96,21 @@ static bool is_listed(const struct stage *stage, const char *key) {
     return false;
 }
 
+telex_status list_add(struct stage *stage, const struct source *source, const char *where) {
+    if (is_listed(stage, source->key))
+        return TELEX_OK;
+    if (stage->n_sources == SOURCES_MAX)
+        return telex_fail(stage->host, 0, TELEX_FATAL, "%s: more than %d feeds", where, SOURCES_MAX);
+    if (!(stage->n_sources & (stage->n_sources + 1))) { /* room for 1, 3, 7 ... */
+        struct source *more = realloc(stage->sources, (2 * stage->n_sources + 1) * sizeof(*more));
+        if (!more)
+            return TELEX_FATAL;
+        stage->sources = more;
+    }
+    stage->sources[stage->n_sources++] = *source;
+    return TELEX_OK;
+}
+
 /* One line. `where` names it in the error. */
 static telex_status add_line(struct stage *stage, const char *line, const char *where) {
     char copy[LINE_MAX_BYTES], *at = copy, *word;
@@ -103,37 +119,39 @@ static telex_status add_line(struct stage *stage, const char *line, const char *
         return telex_fail(stage->host, 0, TELEX_FATAL, "%s: longer than %d bytes", where, LINE_MAX_BYTES);
     snprintf(copy, sizeof(copy), "%s", line);
     for (int i = 0; (word = next_word(&at)); i++) {
-        const char *why = i ? read_word(stage, &source, word) : read_address(stage, &source, word);
+        const char *why = i ? read_word(stage, &source, word) : list_address(stage, &source, word);
         if (why)
             return telex_fail(stage->host, 0, TELEX_FATAL, "%s: \"%.100s\" %s", where, word, why);
     }
-    if (!source.address || is_listed(stage, source.key))
-        return TELEX_OK;
-    if (stage->n_sources == SOURCES_MAX)
-        return telex_fail(stage->host, 0, TELEX_FATAL, "%s: more than %d feeds", where, SOURCES_MAX);
-    if (!(stage->n_sources & (stage->n_sources + 1))) {
-        struct source *more = realloc(stage->sources, (2 * stage->n_sources + 1) * sizeof(*more));
-        if (!more)
-            return TELEX_FATAL;
-        stage->sources = more;
-    }
-    stage->sources[stage->n_sources++] = source;
-    return TELEX_OK;
+    return source.address ? list_add(stage, &source, where) : TELEX_OK;
 }
 
-static telex_status read_list_file(struct stage *stage) {
-    const char *path = stage->options.feeds_file;
+static telex_status read_lines(struct stage *stage, FILE *file, const char *path) {
     char line[LINE_MAX_BYTES], where[512];
     telex_status status = TELEX_OK;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return telex_fail(stage->host, 0, TELEX_FATAL, "feeds_file %s: %s", path, strerror(errno));
     for (int number = 1; status == TELEX_OK && fgets(line, sizeof(line), file); number++) {
         snprintf(where, sizeof(where), "%.400s:%d", path, number);
         status = add_line(stage, line, where);
     }
     if (status == TELEX_OK && ferror(file))
         status = telex_fail(stage->host, 0, TELEX_FATAL, "feeds_file %s cannot be read", path);
+    return status;
+}
+
+static telex_status read_list_file(struct stage *stage) {
+    const char *path = stage->options.feeds_file;
+    telex_status status = TELEX_OK;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return telex_fail(stage->host, 0, TELEX_FATAL, "feeds_file %s: %s", path, strerror(errno));
+    int first = getc(file);
+    while (first != EOF && (isspace(first) || strchr("\xEF\xBB\xBF", first)))
+        first = getc(file);
+    rewind(file);
+    if (first == '<')
+        status = opml_read(stage, file, path);
+    else
+        status = read_lines(stage, file, path);
     fclose(file);
     return status;
 }

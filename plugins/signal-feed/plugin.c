@@ -8,7 +8,7 @@ const struct telex_option *const stage_options[] = {
     TELEX_OPTION(.name = "feeds", .type = TELEX_LIST, AT(feeds),
                  .doc = "feeds to follow: an address, then any of primary name= owner= outlet= lang= every="),
     TELEX_OPTION(.name = "feeds_file", .type = TELEX_PATH, AT(feeds_file),
-                 .doc = "file with such a line for each feed"),
+                 .doc = "file with such a line for each feed, or OPML"),
     TELEX_OPTION(.name = "interval", .type = TELEX_DURATION, AT(interval_ms), .initial = "60m", .unit = "ms",
                  .min = 1000, .max = 86400e3,
                  .doc = "shortest time between two questions to a feed without every="),

@@ -121,6 +121,12 @@ struct stage {
 /* ---- list.c: the feeds of the config. TELEX_OK, or TELEX_FATAL with the reason attached ---- */
 telex_status list_read(struct stage *stage);
 void list_finish(struct stage *stage);
+/* Add a feed unless its address is listed already. `where` names it in the error. Copies *source. */
+telex_status list_add(struct stage *stage, const struct source *source, const char *where);
+/* Set a feed's address. What is wrong with it, or NULL. */
+const char *list_address(struct stage *stage, struct source *source, const char *word);
+/* The feeds of an OPML document; `path` names it in the log. opml.c */
+telex_status opml_read(struct stage *stage, FILE *file, const char *path);
 
 /* ---- state.c ---- */
 telex_status state_load(struct stage *stage);

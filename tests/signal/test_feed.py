@@ -506,7 +506,7 @@ def test_a_reset_in_the_middle_is_a_failure(site):
     (b'   \n', 'the document is empty'),
     (b'just words', 'neither XML nor JSON'),
     (b'<html><body><p>not a feed</p></body></html>', "not a feed: the document's element is <html>"),
-    (b'{"a": 1}', 'not a feed: JSON without a list of items'),
+    (b'{"a": 1}', 'not a feed: JSON without version, title or list of items'),
     (b'\x1f\x8b\x08rubbish', ''),
 ])
 def test_what_is_no_feed_is_a_failure_that_says_so(site, body, why):
@@ -669,6 +669,21 @@ def test_a_feeds_file_is_named_with_its_line(tmp_path, site):
     assert [r['source'] for r in out.records] == ['H']
     listed.write_text('# one\nnonsense here\n')
     assert f'{listed}:2: "nonsense"' in Poll(site, options=[f'feeds_file={listed}'], code=1).log
+
+
+def test_opml_names_the_feeds_of_a_reader(tmp_path, site):
+    listed = tmp_path / 'feeds.opml'
+    site.serve('/a', rss(item(1)))
+    site.serve('/b', rss(item(2)))
+    listed.write_text(f'''<?xml version="1.0"?><opml version="1.0"><body><outline text="Folder">
+      <outline text="A &amp; co" xmlUrl="{site.url("/a")}" type="rss"/><outline xmlUrl="{site.url("/b")}"/>
+      <outline text="again" xmlUrl="{site.url("/a")}"/><outline text="odd" xmlUrl="feed://x"/>
+      </outline></body></opml>''')
+    out = Poll(site, options=[f'feeds_file={listed}'])
+    assert sorted(r['source'] for r in out.records) == ['A & co', 'Harbour News']
+    assert f'{listed}:3: "feed://x" is no http, https or file address; left out' in out.log
+    listed.write_text('<opml><body>\n<outline></body></opml>')
+    assert f'{listed}:2:12: mismatched tag' in Poll(site, options=[f'feeds_file={listed}'], code=1).log
 
 
 def test_bad_allow_lists_are_named(site):

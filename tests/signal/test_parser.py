@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import subprocess
 
 import pytest
@@ -13,6 +14,8 @@ import agreement
 PROGRAM = os.environ['TELEX_FEED_PARSE']
 DATA = pathlib.Path(__file__).parent / 'data' / 'feeds'
 CORPORA = pathlib.Path(os.environ.get('TELEX_SHARED_DATA', '')) / 'feeds'
+
+SANITIZED = b'__asan_init' in pathlib.Path(PROGRAM).read_bytes() or b'__tsan_init' in pathlib.Path(PROGRAM).read_bytes()
 
 
 def parse(name, *options):
@@ -147,6 +150,44 @@ def test_damaged_documents_never_end_the_parser(tmp_path):
         for options in ([], ['--records', '--url', 'https://a.example/']):
             out = subprocess.run([PROGRAM, *options, *paths], capture_output=True, timeout=120)
             assert out.returncode == 0, (round_, out.stderr.decode(errors='replace')[-3000:])
+
+
+def escaped(html):
+    return html.replace('<', '&lt;').replace('>', '&gt;')
+
+
+def item_of(html, times=4):
+    return '<rss><channel>' + f'<item><description>{escaped(html)}</description></item>' * times
+
+
+COSTLY = {
+    'many items': '<rss><channel>' + '<item><title>x</title></item>' * 70000,
+    'many namespaces': '<rss>' + ''.join(f'<c{n} xmlns:p{n}="u{n}">' for n in range(100)) + '<q:x/>' * 300000,
+    'deep elements': '<rss><channel>' + '<a>' * 700000,
+    'many attributes': '<rss ' + ' '.join(f'a{n}="1"' for n in range(200000)) + '/>',
+    'ampersands': '<rss><channel><title>' + '&' * 2000000,
+    'angles': '<rss><channel><title>' + '<' * 2000000,
+    'end tags': '<rss><channel><title>' + '</x' * 700000,
+    'formatting that is never closed': item_of('<b id=1><p></p>' * 30000),
+    'tables that are never closed': item_of('<table><tr><td>x' * 20000),
+    'formatting of every paragraph': item_of('<i>' * 15 + '<p>x' * 39000),
+    'long styles': item_of('<p style="' + 'color:' * 60000 + '">x'),
+    'equal guids': '<rss><channel>' + ('<item><title>x</title><guid>' + 'g' * 700 + '</guid></item>') * 3000,
+    'marks on marks': '<rss><channel><item><description>' + '\u0301' * 1000000,
+    'lists in lists': '{"title":"x","items":[' + '[' * 1000000,
+    'many values': '{"title":"x","items":[' + '[],' * 700000,
+}
+
+
+@pytest.mark.parametrize('what', COSTLY)
+def test_no_document_costs_much_more_than_its_size(what, tmp_path):
+    path = tmp_path / 'document'
+    path.write_text(COSTLY[what])
+    limits = {resource.RLIMIT_CPU: 40} | ({} if SANITIZED else {resource.RLIMIT_AS: 400 << 20})
+    out = subprocess.run([PROGRAM, path], capture_output=True, timeout=300, preexec_fn=lambda: [
+        resource.setrlimit(limit, (value, value)) for limit, value in limits.items()])
+    assert out.returncode == 0, out.stderr[-2000:]
+    json.loads(out.stdout)
 
 
 @pytest.fixture
