@@ -169,6 +169,12 @@ static struct timespec after_ms(int64_t ms) {
     return t;
 }
 
+int64_t isolate_clock_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void forget_call(struct isolate *iso, const struct call *call) {
     struct call **at = &iso->calls;
     while (*at && *at != call)
@@ -453,6 +459,18 @@ void isolate_kill(void *self, const char *why) {
     pthread_mutex_lock(&iso->lock);
     isolate_kill_locked(iso, why);
     pthread_mutex_unlock(&iso->lock);
+}
+
+int64_t isolate_turn_ms(void *self, telex_lease lease) {
+    struct isolate *iso = self;
+    int64_t turn_ms = 0;
+    pthread_mutex_lock(&iso->lock);
+    const struct step *step = (const struct step *)(const void *)lease_find(&iso->steps, lease);
+    /* What the runner says of `begun` only chooses between two moments that this side has seen. */
+    if (step && step->number != 0 && step->number >= atomic_load(&iso->in.theirs->begun))
+        turn_ms = iso->turn_ms;
+    pthread_mutex_unlock(&iso->lock);
+    return turn_ms;
 }
 
 pid_t isolate_pid(void *self) {

@@ -70,6 +70,11 @@ extern const struct telex_stage isolate_stage;
  * [any] */
 void isolate_kill(void *self, const char *why);
 
+/* When the runner could turn to a step, in TELEX_CLOCK_MONO: steps wait there for their turn, and a deadline
+ * counts from this moment, not from process(). 0 for a lease that is not open here, or one that was begun
+ * earlier than the last. [any] */
+int64_t isolate_turn_ms(void *self, telex_lease lease);
+
 /* The process, for the operator's eyes; 0 once it is gone. [any] */
 pid_t isolate_pid(void *self);
 

@@ -51,7 +51,8 @@ static bool may_name(struct isolate *iso, telex_lease lease) {
 /* A lease that is not open: said in the log with the call's name. */
 static telex_status not_open(struct isolate *iso, const char *call, telex_lease lease) {
     char text[128];
-    snprintf(text, sizeof(text), "the plugin broke rule lease-once: %s: lease %llu is not open in this stage", call, (unsigned long long)lease);
+    snprintf(text, sizeof(text), "the plugin broke rule lease-once: %s: lease %llu is not open in this stage",
+             call, (unsigned long long)lease);
     iso->host->log(iso->host, TELEX_ERROR, 0, telex_text(text));
     return TELEX_INVALID;
 }
@@ -159,6 +160,8 @@ static const char *hear_open(struct isolate *iso, const struct message *m) {
 static const char *hear_complete(struct isolate *iso, const struct message *m) {
     pthread_mutex_lock(&iso->lock);
     struct step *step = (struct step *)(void *)lease_take(&iso->steps, m->lease);
+    if (step)
+        iso->turn_ms = isolate_clock_ms();
     pthread_mutex_unlock(&iso->lock);
     telex_status result = TELEX_INVALID, status = m->status;
     if (!step) {

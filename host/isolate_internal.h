@@ -95,6 +95,7 @@ struct isolate {
     struct lease_table steps;
     struct call *calls;
     uint64_t last_call, deliveries;
+    int64_t turn_ms;     /* when the runner last completed a step, and so could turn to the next */
     int start_error;     /* 1 until the thread has tried */
     bool created;        /* create returned OK: its end will be told */
     bool stopping;       /* stop was sent: its end needs no telling */
@@ -118,6 +119,7 @@ uint64_t isolate_lend(struct isolate *iso, struct telex_rec *rec, struct telex_b
 struct lent *isolate_lent(struct isolate *iso, uint64_t handle); /* NULL: not held. The lock is held */
 /* Take a lent record back; gives the reference, NULL when it was not held. The lock is held. */
 struct telex_rec *isolate_take_back(struct isolate *iso, uint64_t handle);
+int64_t isolate_clock_ms(void); /* TELEX_CLOCK_MONO */
 /* Kill under the lock. The first reason counts. */
 void isolate_kill_locked(struct isolate *iso, const char *why);
 

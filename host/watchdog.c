@@ -14,11 +14,25 @@
 
 enum { LOOK_EVERY_MS = 50, GRACE_MS = 1000 };
 
+/* A step that was handed to a runner waits there for its turn; its time counts from then. */
+static void count_from_turn_locked(struct step *step) {
+    struct instance *instance = step->instance;
+    if (instance->calls != &isolate_stage || instance->state != INSTANCE_RUNNING)
+        return;
+    int64_t turn_ms = isolate_turn_ms(instance->self, step->lease);
+    int64_t deadline_ms = turn_ms + instance->stage->config->timeout_ms;
+    if (deadline_ms > step->deadline_ms)
+        step->deadline_ms = deadline_ms;
+}
+
 /* The first open step that is past deadline + grace_ms and (for the first look) not marked yet. */
 static struct step *find_late_locked(struct engine *engine, int64_t now_ms, int64_t grace_ms, bool marked) {
     for (uint32_t i = 0; i < engine->n_slots; i++) {
         struct step *step = engine->slots[i];
-        if (step->state == STEP_OPEN && step->overdue == marked && now_ms > step->deadline_ms + grace_ms)
+        bool open = step->state == STEP_OPEN && step->overdue == marked;
+        if (open && !marked && now_ms > step->deadline_ms + grace_ms)
+            count_from_turn_locked(step);
+        if (open && now_ms > step->deadline_ms + grace_ms)
             return step;
     }
     return NULL;

@@ -91,6 +91,15 @@ stages:
     assert wire.audit()[0]
 
 
+def test_waiting_for_ones_turn_in_a_runner_is_not_being_late(tmp_path):
+    # Forty steps are handed over at once and take four seconds together; each may take one.
+    wire = chain(tmp_path, 40, more=", options: {delay: 100ms}, timeout: 1s, open_steps: 64")
+    assert wire.run(timeout=60) == 0
+    assert numbers(tmp_path) == list(range(40))
+    assert "deadline" not in wire.logged()
+    assert wire.audit()[0]
+
+
 def test_a_killed_runner_is_replaced_and_no_record_is_lost(tmp_path):
     wire = chain(tmp_path, 400, more=", options: {delay: 2ms}, attempts: 9")
     host = wire.start()
