@@ -5,6 +5,7 @@
  * loader, which knows libraries by path and inode, cannot hand out an old one for a new file. */
 #include "plugin_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,13 +14,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <telex/plugin.h>
 #include <telex-sdk/id.h>
 
 #define FILE_MAX_BYTES ((off_t)512 << 20)
-enum { MANIFEST_MAX_BYTES = 64 << 10 };
+enum { MANIFEST_MAX_BYTES = 64 << 10, UNUSED_MAX_S = 7 * 86400 };
 
 static int refuse(char *why, size_t why_size, const char *what) {
     snprintf(why, why_size, "%s", what);
@@ -214,6 +216,30 @@ static const char *copies_folder(void) {
     return mkdtemp(chosen) ? chosen : NULL;
 }
 
+/* Remove the copies that no telex has used for a week. One that is loaded somewhere may go too: its library
+ * stays mapped, and a later load writes the copy again. */
+static void sweep(const char *folder) {
+    char path[PATH_MAX], file[PATH_MAX];
+    struct stat st;
+    DIR *copies = opendir(folder);
+    time_t oldest = time(NULL) - UNUSED_MAX_S;
+    for (struct dirent *copy; copies && (copy = readdir(copies));) {
+        if (strlen(copy->d_name) != 64 || strspn(copy->d_name, "0123456789abcdef") != 64 ||
+            snprintf(path, sizeof(path), "%s/%s", folder, copy->d_name) >= PATH_MAX || lstat(path, &st) < 0 ||
+            st.st_mtime > oldest)
+            continue;
+        DIR *files = opendir(path);
+        for (struct dirent *one; files && (one = readdir(files));)
+            if (*one->d_name != '.' && snprintf(file, sizeof(file), "%s/%s", path, one->d_name) < PATH_MAX)
+                unlink(file);
+        if (files)
+            closedir(files);
+        rmdir(path);
+    }
+    if (copies)
+        closedir(copies);
+}
+
 static bool holds(const char *path, const struct plugin_file *file) {
     struct plugin_file there;
     char why[128];
@@ -254,9 +280,11 @@ char *plugin_file_copy(const struct plugin_file *file, const char *name, char *w
         snprintf(why, why_size, "cannot be copied to %s: %s", path, strerror(errno));
         return NULL;
     }
+    utimensat(AT_FDCWD, path, NULL, 0); /* used now: sweep leaves it */
     snprintf(path + n, sizeof(path) - (size_t)n, "/%s.so", name);
     if (holds(path, file))
         return strdup(path);
+    sweep(folder);
     static unsigned counter;
     unsigned number = __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED);
     if (snprintf(temp, sizeof(temp), "%s.%d.%u", path, (int)getpid(), number) >= PATH_MAX)

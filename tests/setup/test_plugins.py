@@ -165,3 +165,17 @@ def test_a_runtime_folder_of_someone_else_is_not_used(telex, tmp_path):
     folder.chmod(0o777)
     assert telex("plugins", "stage-noop").returncode == 0
     assert list(folder.iterdir()) == []
+
+
+def test_copies_that_nobody_used_for_a_week_are_removed(telex, tmp_path):
+    telex("plugins", "stage-noop")
+    folder = tmp_path / "runtime" / f"telex-{os.geteuid()}"
+    [old] = folder.iterdir()
+    os.utime(old, (time.time() - 8 * 86400,) * 2)
+    (folder / "not-a-copy").mkdir()
+    os.utime(folder / "not-a-copy", (0, 0))
+    telex("plugins", "stage-noop")
+    assert old.exists()  # used, so young again
+    os.utime(old, (time.time() - 8 * 86400,) * 2)
+    telex("plugins", "sink-count")
+    assert not old.exists() and (folder / "not-a-copy").exists()
