@@ -50,6 +50,10 @@ static uint32_t negation_at(const struct facts *f, size_t i) {
 static uint32_t hedge_at(const struct facts *f, size_t i) {
     const struct word *word = &f->words[i];
     uint32_t flags = word->flags & (LEX_MODAL | LEX_EXPECT | LEX_PLAN | LEX_RUMOUR);
+    bool is_to = is(f, i, "to") && i > 0 && i + 1 < f->n_words && word_has_content(&f->words[i + 1]) &&
+                 (is(f, i - 1, "is") || is(f, i - 1, "are") || is(f, i - 1, "was") || is(f, i - 1, "were"));
+    if (is_to)
+        return LEX_PLAN; /* "policy is to raise the reserve" */
     if (!flags || word->part != PART_PLAIN)
         return 0;
     if (is(f, i, "due") && is(f, i + 1, "to") && !(i + 2 < f->n_words && (f->words[i + 2].flags & LEX_BE)))
@@ -337,15 +341,16 @@ static bool is_bare_office(const struct facts *f) {
                                           "agency",     "spokesman", "spokeswoman", "unit",      "bank",
                                           "venture",    "minister",  "chairman",    "president", "executive",
                                           "subsidiary", "partners"};
-    if (f->n_words < 3 || !is(f, 0, "the") || !ANY_LOW(&f->words[1], offices))
+    size_t the = f->n_words > 0 && (f->words[0].flags & LEX_CONJ) ? 1 : 0; /* "But the group" */
+    if (f->n_words < the + 3 || !is(f, the, "the") || !ANY_LOW(&f->words[the + 1], offices))
         return false;
-    const struct word *next = &f->words[2];
+    const struct word *next = &f->words[the + 2];
     return next->kind == WORD_TEXT && next->part == PART_PLAIN && !(next->flags & LEX_PREP);
 }
 
 size_t facts_unsettled(const struct facts *f) {
     if (is_bare_office(f))
-        return 1;
+        return is(f, 0, "the") ? 1 : 2;
     for (size_t w = 0; w < f->n_words; w++) {
         const struct word *word = &f->words[w];
         if (word->kind != WORD_TEXT || word->quoted || word->part != PART_PLAIN)

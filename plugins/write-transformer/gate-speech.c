@@ -134,11 +134,39 @@ static bool speaker_acts(const struct facts *draft, const struct facts *source) 
     return false;
 }
 
+/* Whether somebody says something; "expects" and "believes" are no sayings unless `any_kind` will do. */
+static bool reports(const struct facts *facts, bool any_kind) {
+    for (size_t i = 0; i < facts->n_speeches; i++)
+        if (any_kind || !(facts->words[facts->speeches[i].verb].flags & (LEX_EXPECT | LEX_RUMOUR)))
+            return true;
+    return false;
+}
+
+/* "Tarn said it and Vale agreed to buy" as "Tarn and Vale agreed to buy": who speaks tells of his own plan,
+ * and the plan is still called one. */
+static bool does_own_act(const struct facts *draft, const struct facts *source) {
+    if (draft->n_names == 0 || draft->names[0].first > 1)
+        return false;
+    bool plan = false, own = false;
+    for (size_t i = 0; i < draft->n_cues; i++)
+        plan |= draft->cues[i].kind == CUE_HEDGE && (draft->cues[i].flags & LEX_PLAN) != 0;
+    for (size_t i = 0; i < source->n_speeches && plan; i++) {
+        const struct speech *speech = &source->speeches[i];
+        const struct word *next =
+            speech->verb + 1 < source->n_words ? &source->words[speech->verb + 1] : NULL;
+        bool itself = next && (strcmp(next->low, "it") == 0 || strcmp(next->low, "they") == 0);
+        for (size_t w = speech->near_first; w < speech->last && itself; w++)
+            own |= source->words[w].part == PART_NAME &&
+                   name_words_match(source->words[w].low, draft->words[draft->names[0].first].low);
+    }
+    return own;
+}
+
 /* Whether the draft repeats what lies in the source's quotation or behind its report verb. */
 static void attribution_kept(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
     const struct facts *source = input->sources->sentences[input->sources->main];
-    if (source->n_speeches == 0 || draft->n_speeches > 0)
+    if (source->n_speeches == 0 || reports(draft, !reports(source, false)) || does_own_act(draft, source))
         return;
     bool brief = input->field == FIELD_HEADLINE || input->field == FIELD_HEADING;
     for (size_t i = 0; i < draft->n_cues; i++)

@@ -246,12 +246,17 @@ static bool hedged_near(const struct facts *draft, size_t w, const struct word *
 /* Whether the draft says the target somewhere, and nowhere under a hedge that is weak enough. "Would not
  * comment" may become "declined to comment": there the negation carries both. */
 static const struct word *unhedged(const struct facts *draft, const struct facts *source,
-                                   const struct cue *cue, const struct word *target) {
+                                   const struct cue *cue, const struct word *target, bool heading) {
     size_t w = place_of(draft, target, CUE_HEDGE, 0);
     const struct word *said = w < draft->n_words ? &draft->words[w] : NULL;
     bool negated = cue->flags == LEX_MODAL && covered(source, (size_t)(target - source->words), CUE_NEGATION);
     bool shifts = strcmp(source->words[cue->word].low, "would") == 0 && source->n_speeches > 0;
     for (; w < draft->n_words; w = place_of(draft, target, CUE_HEDGE, w + 1)) {
+        bool to_come = w > 0 && (strcmp(draft->words[w - 1].low, "to") == 0 ||
+                                 (w > 1 && strcmp(draft->words[w - 1].low, "be") == 0 &&
+                                  strcmp(draft->words[w - 2].low, "to") == 0));
+        if (heading && to_come && (cue->flags & LEX_PLAN))
+            return NULL; /* "agreed to buy" as "to buy" in a heading */
         for (size_t k = w > 3 ? w - 3 : 0; k < w && shifts; k++)
             if (strcmp(draft->words[k].low, "will") == 0)
                 return NULL; /* "said it would" as "said it will" */
@@ -265,16 +270,18 @@ static const struct word *unhedged(const struct facts *draft, const struct facts
 
 static void hedges_lost(const struct gate_input *input, const struct facts *source,
                         struct gate_verdict *verdict) {
+    bool heading = input->field == FIELD_HEADLINE || input->field == FIELD_HEADING;
     const struct facts *draft = input->draft;
     for (size_t i = 0; i < source->n_cues; i++) {
         const struct cue *cue = &source->cues[i];
         if (cue->kind != CUE_HEDGE)
             continue;
         struct targets targets = targets_of(source, cue);
-        for (size_t t = 0; t < targets.n && t < 2; t++) {
+        bool would = strcmp(source->words[cue->word].low, "would") == 0;
+        for (size_t t = 0; t < targets.n && t < (would ? 1u : 2u); t++) {
             if (is_cue_at(source, (size_t)(targets.words[t] - source->words), CUE_HEDGE))
                 continue;
-            const struct word *said = unhedged(draft, source, cue, targets.words[t]);
+            const struct word *said = unhedged(draft, source, cue, targets.words[t], heading);
             if (said)
                 gate_fail(verdict, GATE_HEDGE, "\"%s\" of the source is lost before \"%s\"",
                           source->words[cue->word].low, said->low);
@@ -313,10 +320,24 @@ static bool may_say_will(const struct facts *source) {
     return false;
 }
 
+/* "if", "unless": what holds on a condition must keep one. */
+static bool has_condition(const struct facts *f, bool weak) {
+    static const char *const words[] = {"if",    "unless", "provided", "whether", "would",
+                                        "could", "may",    "might",    "should"};
+    for (size_t w = 0; w < f->n_words; w++)
+        for (size_t i = 0; i < (weak ? sizeof(words) / sizeof(words[0]) : 2); i++)
+            if (!f->words[w].quoted && strcmp(f->words[w].low, words[i]) == 0)
+                return true;
+    return false;
+}
+
 void gate_hedge(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
     const struct gate_sources *sources = input->sources;
-    hedges_lost(input, sources->sentences[sources->main], verdict);
+    const struct facts *source = sources->sentences[sources->main];
+    hedges_lost(input, source, verdict);
+    if (has_condition(source, false) && !has_condition(draft, true))
+        gate_fail(verdict, GATE_HEDGE, "the condition of the source is lost");
     for (size_t w = 0; w < draft->n_words; w++) {
         const struct word *word = &draft->words[w];
         if (!(word->flags & LEX_CERTAIN) || word->part != PART_PLAIN || word->quoted)

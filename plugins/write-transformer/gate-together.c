@@ -109,6 +109,21 @@ static bool run_matches(const struct facts *a, const struct name *x, const struc
     return false;
 }
 
+/* "Redstone, who controls National Amusements, a chain operator, offered": a name between such commas is no
+ * subject. */
+static bool is_aside(const struct facts *f, const struct name *run, size_t verb) {
+    bool closed = false;
+    for (size_t w = run->last; w < verb && !closed; w++)
+        closed = is_low(f, w, ",");
+    for (size_t w = run->first; w-- > 0 && closed;) {
+        if (!is_low(f, w, ","))
+            continue;
+        return w > 0 && (is_low(f, w + 1, "who") || is_low(f, w + 1, "which") || is_low(f, w + 1, "whose") ||
+                         is_low(f, w + 1, "a") || is_low(f, w + 1, "an"));
+    }
+    return false;
+}
+
 /* Whether the draft's name may be the subject of the word `verb` in a source. */
 static bool leads_to(const struct facts *draft, const struct name *name, const struct facts *source,
                      size_t verb) {
@@ -118,7 +133,7 @@ static bool leads_to(const struct facts *draft, const struct name *name, const s
         const struct name *run = &source->names[i];
         if (run->last > verb)
             continue;
-        if (is_governed(source, run->first))
+        if (is_governed(source, run->first) || is_aside(source, run, verb))
             continue;
         bool matches = run_matches(draft, name, source, run);
         if (matches && verb - run->last < NEAR_WORDS)
@@ -192,7 +207,8 @@ static size_t verb_of(const struct facts *draft, const struct name *name,
 
 static bool is_speaker(const struct facts *draft, const struct name *name) {
     for (size_t i = 0; i < draft->n_speeches; i++)
-        if (name->first >= draft->speeches[i].near_first && name->first < draft->speeches[i].last)
+        if (name->first >= draft->speeches[i].near_first && name->first < draft->speeches[i].last &&
+            (draft->speeches[i].verb < name->first || draft->speeches[i].verb - name->last < NEAR_WORDS))
             return true;
     return false;
 }
@@ -352,6 +368,47 @@ static bool owns_another(const struct gate_input *input, const struct name *owne
     return possessed;
 }
 
+static bool is_owner(const struct word *word) {
+    return word->possessive || strcmp(word->low, "its") == 0 || strcmp(word->low, "his") == 0 ||
+           strcmp(word->low, "her") == 0 || strcmp(word->low, "their") == 0 || strcmp(word->low, "our") == 0;
+}
+
+/* "the partners" must not become "its partners": a thing that the sources have, but give to nobody. */
+static bool owned_by_nobody(const struct gate_input *input, size_t thing) {
+    const struct word *word = &input->draft->words[thing];
+    bool found = false;
+    for (size_t s = 0; s < input->sources->n; s++) {
+        const struct facts *source = input->sources->sentences[s];
+        for (size_t w = 0; w < source->n_words; w++) {
+            if (source->words[w].kind != WORD_TEXT || !word_related(&source->words[w], word))
+                continue;
+            found = true;
+            for (size_t back = 1; back <= 4 && back <= w; back++)
+                if (is_owner(&source->words[w - back]) || source->words[w - back].part == PART_NAME)
+                    return false;
+            for (size_t on = 1; on <= 3; on++)
+                if (is_low(source, w + on, "of") || is_low(source, w + on, "for"))
+                    return false;
+        }
+    }
+    return found;
+}
+
+static void owners_kept(const struct gate_input *input, struct gate_verdict *verdict) {
+    const struct facts *draft = input->draft;
+    for (size_t w = 0; w + 1 < draft->n_words; w++) {
+        const struct word *word = &draft->words[w];
+        size_t thing = w + 1;
+        if (word->kind != WORD_TEXT || word->quoted || word->possessive || !is_owner(word))
+            continue;
+        while (thing < draft->n_words && draft->words[thing].part != PART_PLAIN)
+            thing++;
+        if (thing < draft->n_words && word_has_content(&draft->words[thing]) && owned_by_nobody(input, thing))
+            gate_fail(verdict, GATE_TOGETHER, "\"%s %s\" belongs to nobody in the sources", word->low,
+                      draft->words[thing].low);
+    }
+}
+
 static void belongings_kept(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
     for (size_t i = 0; i < draft->n_numbers; i++) {
@@ -383,6 +440,7 @@ static void belongings_kept(const struct gate_input *input, struct gate_verdict 
 void gate_together(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
     belongings_kept(input, verdict);
+    owners_kept(input, verdict);
     for (size_t w = 0; w < draft->n_words; w++) {
         uint8_t clause = draft->words[w].clause;
         if ((w > 0 && draft->words[w - 1].clause == clause) || count_facts(draft, clause) < 2)

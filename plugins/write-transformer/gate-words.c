@@ -19,7 +19,9 @@ static bool is_reason_known(const struct gate_sources *sources) {
     for (size_t s = 0; s < sources->n; s++)
         for (size_t i = 0; i < sources->sentences[s]->n_words; i++) {
             const struct word *word = &sources->sentences[s]->words[i];
-            if (word->kind == WORD_TEXT && (word->flags & LEX_CAUSAL))
+            bool since = strcmp(word->low, "since") == 0 && i + 1 < sources->sentences[s]->n_words &&
+                         (word[1].flags & LEX_PRONOUN);
+            if (word->kind == WORD_TEXT && ((word->flags & LEX_CAUSAL) || since))
                 return true;
         }
     return false;
@@ -126,12 +128,19 @@ static void no_stump(const struct gate_input *input, struct gate_verdict *verdic
 /* Something that can be a verb: a form of be or have, a modal, a report, a cue, or a word with a verb's
  * ending. */
 static bool has_verb(const struct facts *draft) {
+    static const char *const plain[] = {"buy",  "sell",  "rise", "fall",  "own",   "pay",  "keep",   "hold",
+                                        "cut",  "face",  "win",  "lose",  "make",  "take", "get",    "give",
+                                        "lead", "build", "join", "raise", "drop",  "deny", "reject", "back",
+                                        "end",  "meet",  "move", "open",  "close", "find", "show"};
     for (size_t w = 0; w < draft->n_words; w++) {
         const struct word *word = &draft->words[w];
         if (word->kind != WORD_TEXT || word->part == PART_NAME)
             continue;
         if (word->flags & (LEX_BE | LEX_MODAL | LEX_REPORT | LEX_UP | LEX_DOWN | LEX_PLAN | LEX_EXPECT))
             return true;
+        for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+            if (strcmp(plain[i], word->low) == 0)
+                return true;
         size_t len = strlen(word->low);
         bool ending = len > 3 && (strcmp(word->low + len - 2, "ed") == 0 || word->low[len - 1] == 's');
         if (ending || (word->flags & LEX_WORDY && strcmp(word->low, word->canon) != 0))

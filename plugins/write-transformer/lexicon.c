@@ -56,7 +56,7 @@ static const struct class_line class_lines[] = {
      "refused refuse refuses refusing rejected reject rejects rejecting declined declines ruled rules "
      "ruling unlikely failed fails fail silent baseless unable halted withdrew withdraws withdrawn "
      "cancelled canceled abandoned opposed opposes"},
-    {LEX_MODAL | LEX_STOP, "may might could would should can perhaps maybe possibly"},
+    {LEX_MODAL | LEX_STOP, "may might could would can perhaps maybe possibly"},
     {LEX_MODAL, "possible likely unlikely probable probably potential potentially apparently apparent"},
     {LEX_EXPECT,
      "expect expects expected expecting expectation expectations forecast forecasts predicts predicted "
@@ -71,6 +71,8 @@ static const struct class_line class_lines[] = {
      "negotiating ask asks asked urge urges urged recommend recommends recommended call calls called "
      "bid bids vying scheduled principle committed commitment weigh weighs weighing views viewing "
      "explore explores exploring mull mulls mulling set"},
+    {LEX_PLAN | LEX_STOP, "should"},
+    {LEX_REPORT, "recommended recommends recommend urged urges advised"},
     {LEX_RUMOUR,
      "rumour rumours rumoured rumor rumors rumored speculation speculate speculated speculates talk "
      "reportedly allegedly alleged alleges unconfirmed supposedly suppose apparently apparent seen "

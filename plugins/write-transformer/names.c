@@ -12,8 +12,8 @@
 struct name_entry {
     struct name_entry *next;
     const char *low;
-    const char *form; /* as first met with a capital in running text; NULL: never */
-    bool plain;       /* met in lower case */
+    const char *form;         /* as first met with a capital in running text; NULL: never */
+    uint32_t n_form, n_plain; /* times met with a capital, and in lower case */
 };
 
 int name_book_init(struct name_book *book, struct arena *arena) {
@@ -78,8 +78,12 @@ int name_book_learn(struct name_book *book, const char *text, const struct word 
         struct name_entry *entry = find_or_add(book, word->low);
         if (!entry)
             return -ENOMEM;
+        if (!word->cap)
+            entry->n_plain++;
+        else
+            entry->n_form++;
         if (!word->cap) {
-            entry->plain = true;
+            continue;
         } else if (!entry->form) {
             entry->form = arena_copy(book->arena, text + word->start, word->len - (word->possessive ? 2 : 0));
             if (!entry->form)
@@ -94,9 +98,14 @@ const char *name_book_form(const struct name_book *book, const char *low) {
     return entry && !(lexicon_flags(low) & LEX_STOP) ? entry->form : NULL;
 }
 
+const char *name_book_usual(const struct name_book *book, const char *low) {
+    const struct name_entry *entry = book ? find(book, low) : NULL;
+    return entry && entry->n_form >= entry->n_plain ? entry->form : NULL;
+}
+
 bool name_book_plain(const struct name_book *book, const char *low) {
     const struct name_entry *entry = book ? find(book, low) : NULL;
-    return entry && entry->plain;
+    return entry && entry->n_plain > 0;
 }
 
 static bool is_particle(const char *low) {

@@ -37,6 +37,9 @@ int name_book_learn(struct name_book *book, const char *text, const struct word 
  * [any] */
 const char *name_book_form(const struct name_book *book, const char *low);
 
+/* The same for any word, if it has its capital there at least as often as not. [any] */
+const char *name_book_usual(const struct name_book *book, const char *low);
+
 /* Whether running text has the word in lower case. [any] */
 bool name_book_plain(const struct name_book *book, const char *low);
 

@@ -142,8 +142,9 @@ char *refer_find(struct arena *arena, const struct facts *facts, size_t unsettle
                  const struct facts *const *before, size_t n_before, uint32_t *n_needed) {
     enum kind kind = kind_of(facts, unsettled);
     for (size_t i = 0; i < n_before && kind != KIND_NONE; i++) {
-        char *meant = speaker_of(arena, before[i], kind);
-        if (!meant)
+        bool settled = facts_unsettled(before[i]) == before[i]->n_words;
+        char *meant = settled ? speaker_of(arena, before[i], kind) : NULL;
+        if (!meant && settled)
             meant = head_of(arena, before[i], kind);
         if (meant) {
             *n_needed = (uint32_t)i + 1;
@@ -172,9 +173,10 @@ char *refer_replace(struct arena *arena, const struct facts *facts, size_t unset
                     const char *meant) {
     const struct word *word = &facts->words[unsettled];
     static const char *const owners[] = {"his", "her", "its", "their"};
-    bool owns = IS_ANY(word->low, owners), office = unsettled == 1 && strcmp(facts->words[0].low, "the") == 0;
+    bool owns = IS_ANY(word->low, owners),
+         office = unsettled >= 1 && strcmp(facts->words[unsettled - 1].low, "the") == 0;
     char *own = arena_copy(arena, facts->text + word->start, word->len);
-    char *wanted = own && office ? arena_print(arena, "The %s", own) : own;
+    char *wanted = own && office ? arena_print(arena, "the %s", own) : own;
     if (!wanted)
         return NULL;
     size_t len = strlen(wanted);

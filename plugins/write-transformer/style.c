@@ -191,12 +191,13 @@ static char *set_case(struct arena *arena, const struct name_book *book, const c
         const struct word *word = &words[i];
         put(&out, text + at, word->start - at);
         at = word->start + word->len;
-        const char *form = word->kind == WORD_TEXT ? name_book_form(book, word->low) : NULL;
+        const char *form = word->kind == WORD_TEXT ? name_book_usual(book, word->low) : NULL;
+        bool part = i + 1 < n && words[i + 1].kind == WORD_TEXT && name_book_form(book, words[i + 1].low);
+        if ((word->flags & LEX_STOP) && !part)
+            form = NULL; /* "New" only before "York" */
         bool dotted = word->kind == WORD_TEXT && strchr(word->low, '.') != NULL;
         bool mixed = word->cap && !word->caps && keep_unknown && !name_book_plain(book, word->low) &&
                      !(word->flags & LEX_WORDY);
-        if (form && name_book_plain(book, word->low) && !word->caps && (word->flags & LEX_WORDY))
-            form = NULL; /* a name somewhere, a common word here */
         if (form)
             put_text(&out, form);
         else if (word->kind != WORD_TEXT || dotted || mixed || (word->flags & (LEX_MONTH | LEX_WEEKDAY)))
@@ -220,6 +221,20 @@ char *style_title(struct arena *arena, const struct name_book *book, const char 
     return set;
 }
 
+/* "U. S. Government" is "U.S. Government". Returns the new length. */
+static size_t join_initials(char *text) {
+    size_t out = 0;
+    for (size_t i = 0; text[i]; i++) {
+        bool gap = text[i] == ' ' && i >= 2 && text[i - 1] == '.' && text[i - 2] >= 'A' &&
+                   text[i - 2] <= 'Z' && (i == 2 || text[i - 3] == ' ') && text[i + 1] >= 'A' &&
+                   text[i + 1] <= 'Z' && text[i + 2] == '.';
+        if (!gap)
+            text[out++] = text[i];
+    }
+    text[out] = '\0';
+    return out;
+}
+
 char *style_tidy(struct arena *arena, const struct name_book *book, const char *text, bool heading,
                  bool question) {
     size_t len = strlen(text);
@@ -228,7 +243,7 @@ char *style_tidy(struct arena *arena, const struct name_book *book, const char *
     char *clean = text_clean(arena, text, (struct text_range){0, (uint32_t)len});
     if (!clean)
         return NULL;
-    len = strlen(clean);
+    len = join_initials(clean);
     if (heading) {
         struct word *words = NULL;
         size_t n = 0;
