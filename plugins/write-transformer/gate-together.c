@@ -384,7 +384,8 @@ static bool owned_by_nobody(const struct gate_input *input, size_t thing) {
                 continue;
             found = true;
             for (size_t back = 1; back <= 4 && back <= w; back++)
-                if (is_owner(&source->words[w - back]) || source->words[w - back].part == PART_NAME)
+                if (is_owner(&source->words[w - back]) ||
+                    (back == 1 && source->words[w - 1].part == PART_NAME))
                     return false;
             for (size_t on = 1; on <= 3; on++)
                 if (is_low(source, w + on, "of") || is_low(source, w + on, "for"))
