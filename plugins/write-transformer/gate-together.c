@@ -368,6 +368,37 @@ static bool owns_another(const struct gate_input *input, const struct name *owne
     return possessed;
 }
 
+/* The word that governs a name, over an article; NULL where none does. */
+static const char *name_lead(const struct facts *f, const struct name *name) {
+    size_t at = name->first;
+    if (at > 0 && (is_low(f, at - 1, "the") || is_low(f, at - 1, "a") || is_low(f, at - 1, "its")))
+        at--;
+    return at > 0 && f->words[at - 1].kind == WORD_TEXT && (f->words[at - 1].flags & LEX_PREP)
+               ? f->words[at - 1].low
+               : NULL;
+}
+
+/* A heading is short, so its prepositions carry it: "tools for AMD" is not "developers who build on AMD". */
+static bool leads_elsewhere(const struct gate_input *input, const struct name *name) {
+    static const char *const strong[] = {"for", "by", "from", "to", "against"};
+    const char *said = name_lead(input->draft, name);
+    bool is_strong = false, governed = false;
+    for (size_t i = 0; i < sizeof(strong) / sizeof(strong[0]) && said; i++)
+        is_strong |= strcmp(strong[i], said) == 0;
+    for (size_t s = 0; s < input->sources->n && is_strong; s++) {
+        const struct facts *source = input->sources->sentences[s];
+        for (size_t i = 0; i < source->n_names; i++) {
+            const char *own = name_lead(source, &source->names[i]);
+            if (!own || !run_matches(input->draft, name, source, &source->names[i]))
+                continue;
+            if (strcmp(own, said) == 0)
+                return false;
+            governed = true;
+        }
+    }
+    return governed;
+}
+
 static bool is_owner(const struct word *word) {
     return word->possessive || strcmp(word->low, "its") == 0 || strcmp(word->low, "his") == 0 ||
            strcmp(word->low, "her") == 0 || strcmp(word->low, "their") == 0 || strcmp(word->low, "our") == 0;
@@ -427,6 +458,11 @@ static void belongings_kept(const struct gate_input *input, struct gate_verdict 
                       "the possessive \"%.*s\" has another name behind it in the sources",
                       (int)draft->words[draft->names[i].first].len,
                       draft->text + draft->words[draft->names[i].first].start);
+    bool heading = input->field == FIELD_HEADLINE || input->field == FIELD_HEADING;
+    for (size_t i = 0; i < draft->n_names && heading; i++)
+        if (leads_elsewhere(input, &draft->names[i]))
+            gate_fail(verdict, GATE_TOGETHER, "the sources have another word than \"%s\" before \"%s\"",
+                      name_lead(draft, &draft->names[i]), draft->words[draft->names[i].first].low);
     for (size_t i = 0; i < draft->n_names; i++) {
         uint32_t first = draft->names[i].first;
         size_t at = first > 1 && is_low(draft, first - 1, "the") ? first - 2 : first - 1;

@@ -191,6 +191,17 @@ static void together(void **state) {
     CHECK(GATE_TOGETHER, examples);
 }
 
+static void a_heading_keeps_its_prepositions(void **state) {
+    (void)state;
+    struct example example = {
+        NULL,
+        "Developers who build on AMD chips will find the AI tools of NVIDIA shaped around its hardware.",
+        NULL, "NVIDIA shapes AI tools for AMD chips", false};
+    assert_true(judge(&example, FIELD_HEADING, NULL, NULL).failed & (1u << GATE_TOGETHER));
+    example.draft = "Developers on AMD chips find tools of NVIDIA";
+    assert_false(judge(&example, FIELD_HEADING, NULL, NULL).failed & (1u << GATE_TOGETHER));
+}
+
 static void polarity(void **state) {
     (void)state;
     static const char denied[] = "The minister denied that Kuwait was pumping above its quota.";
@@ -374,17 +385,12 @@ static void a_question_claims_nothing_that_no_source_has(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(names),
-        cmocka_unit_test(together),
-        cmocka_unit_test(polarity),
-        cmocka_unit_test(hedge),
-        cmocka_unit_test(attribution),
-        cmocka_unit_test(novelty),
-        cmocka_unit_test(whole),
-        cmocka_unit_test(not_again),
-        cmocka_unit_test(question_fits),
-        cmocka_unit_test(a_question_claims_nothing_that_no_source_has),
+        cmocka_unit_test(numbers),       cmocka_unit_test(names),
+        cmocka_unit_test(together),      cmocka_unit_test(a_heading_keeps_its_prepositions),
+        cmocka_unit_test(polarity),      cmocka_unit_test(hedge),
+        cmocka_unit_test(attribution),   cmocka_unit_test(novelty),
+        cmocka_unit_test(whole),         cmocka_unit_test(not_again),
+        cmocka_unit_test(question_fits), cmocka_unit_test(a_question_claims_nothing_that_no_source_has),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_finish(&arena);

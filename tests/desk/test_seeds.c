@@ -338,7 +338,7 @@ static void break_speakers(const char *draft, const struct facts *facts) {
     }
 }
 
-static void break_rest(const char *draft, const struct facts *facts) {
+static void break_directions(const char *draft) {
     static const char *const directions[][2] = {{" rose ", " fell "},
                                                 {" fell ", " rose "},
                                                 {" raised ", " cut "},
@@ -354,6 +354,11 @@ static void break_rest(const char *draft, const struct facts *facts) {
                                                 {" halved ", " doubled "},
                                                 {" down ", " up "},
                                                 {" slow ", " rise "}};
+    for (size_t i = 0; i < sizeof(directions) / sizeof(directions[0]); i++)
+        replace_each(KIND_DIRECTION, draft, directions[i][0], directions[i][1]);
+}
+
+static void break_rest(const char *draft, const struct facts *facts) {
     char out[TEXT_MAX];
     static const char *const bounds[] = {"about ",     "over ",      "almost ",   "up to ",
                                          "more than ", "less than ", "just over "};
@@ -363,8 +368,6 @@ static void break_rest(const char *draft, const struct facts *facts) {
                                            ", potentially increasing its market value.",
                                            ", an important move for the industry.",
                                            ", resulting in a strong outlook."};
-    for (size_t i = 0; i < sizeof(directions) / sizeof(directions[0]); i++)
-        replace_each(KIND_DIRECTION, draft, directions[i][0], directions[i][1]);
     for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
         for (const char *at = draft; (at = strstr(at, bounds[i])); at++) {
             const char *next = at + strlen(bounds[i]);
@@ -437,6 +440,7 @@ static void seeded_errors_are_caught(void **state) {
             break_roles(draft, &facts);
             break_stance(draft);
             break_speakers(draft, &facts);
+            break_directions(draft);
             break_rest(draft, &facts);
             break_halves(draft, i);
         }
