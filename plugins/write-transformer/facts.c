@@ -146,6 +146,22 @@ static size_t speaker_behind(const struct facts *f, size_t verb) {
     return last;
 }
 
+/* ", said Perrin Long of Lipper." but not ", said RMJ would be bought": nothing but the speaker up to the
+ * clause's end. */
+static bool only_speaker_behind(const struct facts *f, size_t verb) {
+    size_t i = verb + 1;
+    bool any = false;
+    for (; i < f->n_words && !ends_clause(&f->words[i]); i++) {
+        const struct word *word = &f->words[i];
+        any |= can_speak(word);
+        bool fits = can_speak(word) || (word->flags & LEX_PREP) || word->low[0] == '-' || is(f, i, "the") ||
+                    is(f, i, "a") || is(f, i, "and");
+        if (!fits || (word->flags & LEX_PRONOUN))
+            return false;
+    }
+    return any;
+}
+
 static void read_speeches(struct facts *f) {
     size_t since = 0;
     for (size_t i = 0; i < f->n_words && f->n_speeches < SPEECHES_MAX; i++) {
@@ -157,8 +173,7 @@ static void read_speeches(struct facts *f) {
         *speech = (struct speech){.verb = (uint32_t)i};
         const struct word *before = i > 0 ? &f->words[i - 1] : NULL;
         bool inverted = before && before->kind == WORD_PUNCT && strchr(",\"", before->low[0]) &&
-                        i + 1 < f->n_words &&
-                        (can_speak(&f->words[i + 1]) || is(f, i + 1, "the") || is(f, i + 1, "a"));
+                        (before->low[0] == '"' || only_speaker_behind(f, i));
         if (is(f, i, "according") || (inverted && f->words[i].low[0] != 'a')) {
             speech->first = speech->near_first = (uint32_t)(i + (is(f, i, "according") ? 2 : 1));
             speech->last = (uint32_t)speaker_behind(f, i);

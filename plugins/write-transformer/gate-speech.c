@@ -58,11 +58,29 @@ static bool is_him(const struct facts *draft, const struct speech *said, const s
     return true;
 }
 
+/* "a unit of Crown Ridge": a name that a preposition governs is not the speaker himself. */
+static bool is_governed(const struct facts *f, size_t w) {
+    if (f->words[w].part != PART_NAME)
+        return false;
+    while (w > 0 && f->words[w - 1].part == PART_NAME)
+        w--;
+    w -= w > 0 && strcmp(f->words[w - 1].low, "the") == 0;
+    return w > 0 && f->words[w - 1].kind == WORD_TEXT && (f->words[w - 1].flags & LEX_PREP);
+}
+
+static bool any_free(const struct facts *f, size_t first, size_t last, int level) {
+    for (size_t i = first; i < last; i++)
+        if (speaks_by(&f->words[i], level) && !is_governed(f, i))
+            return true;
+    return false;
+}
+
 /* Whether one of the words that name the draft's speaker is among words [first, last) of a source. */
 static bool shares_speaker(const struct facts *draft, const struct speech *said, int level,
                            const struct facts *source, size_t first, size_t last) {
+    bool free = any_free(draft, said->near_first, said->last, level);
     for (size_t i = said->near_first; i < said->last; i++) {
-        if (!speaks_by(&draft->words[i], level))
+        if (!speaks_by(&draft->words[i], level) || (free && is_governed(draft, i)))
             continue;
         for (size_t k = first; k < last; k++) {
             const struct word *word = &source->words[k];

@@ -326,7 +326,8 @@ static bool has_condition(const struct facts *f, bool weak) {
                                         "could", "may",    "might",    "should"};
     for (size_t w = 0; w < f->n_words; w++)
         for (size_t i = 0; i < (weak ? sizeof(words) / sizeof(words[0]) : 2); i++)
-            if (!f->words[w].quoted && strcmp(f->words[w].low, words[i]) == 0)
+            if (!f->words[w].quoted && f->words[w].part != PART_NUMBER &&
+                strcmp(f->words[w].low, words[i]) == 0)
                 return true;
     return false;
 }

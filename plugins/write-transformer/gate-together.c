@@ -115,11 +115,15 @@ static bool is_aside(const struct facts *f, const struct name *run, size_t verb)
     bool closed = false;
     for (size_t w = run->last; w < verb && !closed; w++)
         closed = is_low(f, w, ",");
+    bool nearest = true;
     for (size_t w = run->first; w-- > 0 && closed;) {
         if (!is_low(f, w, ","))
             continue;
-        return w > 0 && (is_low(f, w + 1, "who") || is_low(f, w + 1, "which") || is_low(f, w + 1, "whose") ||
-                         is_low(f, w + 1, "a") || is_low(f, w + 1, "an"));
+        if (w > 0 && (is_low(f, w + 1, "who") || is_low(f, w + 1, "which") || is_low(f, w + 1, "whose")))
+            return true;
+        if (nearest && w > 0 && (is_low(f, w + 1, "a") || is_low(f, w + 1, "an")))
+            return true;
+        nearest = false;
     }
     return false;
 }

@@ -186,6 +186,24 @@ static bool opens_well(const struct facts *draft) {
            (unsigned char)first->low[0] >= 0x80;
 }
 
+/* "closing expected by March 31" where the source says that it was expected: a heading's grammar in a
+ * sentence. */
+static void no_telegram(const struct gate_input *input, struct gate_verdict *verdict) {
+    const struct facts *draft = input->draft;
+    for (size_t w = 1; w + 1 < draft->n_words; w++) {
+        const struct word *word = &draft->words[w], *next = &draft->words[w + 1];
+        bool hedged = strcmp(word->low, "expected") == 0 || strcmp(word->low, "scheduled") == 0 ||
+                      strcmp(word->low, "planned") == 0;
+        bool timed = next->kind == WORD_TEXT && (next->flags & LEX_PREP);
+        bool be = false;
+        for (size_t back = 1; back <= 3 && back <= w; back++)
+            be |= (draft->words[w - back].flags & (LEX_BE | LEX_PRONOUN)) != 0 ||
+                  draft->words[w - back].low[0] == ',';
+        if (hedged && timed && !be)
+            gate_fail(verdict, GATE_WHOLE, "\"%s\" lacks its verb", word->low);
+    }
+}
+
 void gate_whole(const struct gate_input *input, struct gate_verdict *verdict) {
     const struct facts *draft = input->draft;
     size_t len = strlen(draft->text);
@@ -199,6 +217,8 @@ void gate_whole(const struct gate_input *input, struct gate_verdict *verdict) {
     no_stump(input, verdict);
     no_shouting(draft, verdict);
     no_first_person(draft, verdict);
+    if (input->field == FIELD_DEK || input->field == FIELD_BODY || input->field == FIELD_ANSWER)
+        no_telegram(input, verdict);
     if (input->field != FIELD_QUESTION)
         pronouns_settled(input, verdict);
     if (!has_verb(draft) && input->field != FIELD_HEADING && input->field != FIELD_QUESTION)

@@ -187,6 +187,7 @@ static char *set_case(struct arena *arena, const struct name_book *book, const c
     struct out out = {.text = arena_alloc(arena, len * 2 + 64), .cap = len * 2 + 64};
     if (!out.text)
         return NULL;
+    bool after_name = false;
     for (size_t i = 0; i < n; i++) {
         const struct word *word = &words[i];
         put(&out, text + at, word->start - at);
@@ -195,6 +196,9 @@ static char *set_case(struct arena *arena, const struct name_book *book, const c
         bool part = i + 1 < n && words[i + 1].kind == WORD_TEXT && name_book_form(book, words[i + 1].low);
         if ((word->flags & LEX_STOP) && !part)
             form = NULL; /* "New" only before "York" */
+        if (form && !part && !after_name && (word->flags & LEX_WORDY) && name_book_plain(book, word->low))
+            form = NULL; /* a common word that stands alone: "to sell hotel" */
+        after_name = form != NULL;
         bool dotted = word->kind == WORD_TEXT && strchr(word->low, '.') != NULL;
         bool mixed = word->cap && !word->caps && keep_unknown && !name_book_plain(book, word->low) &&
                      !(word->flags & LEX_WORDY);

@@ -265,6 +265,8 @@ static void attribution(void **state) {
         {NULL, "Traders said the mill was sold.", NULL, "The mill was sold, traders said.", true},
         {NULL, "Traders said the mill was sold.", NULL, "The mill was sold on Monday.", false},
         {NULL, "Traders said the mill was sold.", NULL, "The government said the mill was sold.", false},
+        {NULL, "Managing director Peter Goldie said RMJ would be sold.", NULL,
+         "Peter Goldie, managing director, said RMJ would be sold.", true},
         {NULL, "Orrin Co said it and Vale Corp agreed to buy the mill.", NULL,
          "Orrin Co and Vale Corp agreed to buy the mill.", true},
         {NULL, "Orrin Co said it and Vale Corp own the mill.", NULL, "Orrin Co and Vale Corp own the mill.",
@@ -312,6 +314,7 @@ static void whole(void **state) {
     static const struct example examples[] = {
         {NULL, source, NULL, "Four Inns and Vale Partners said closing was expected by March 31.", true},
         {NULL, source, NULL, "Closing was expected by March 31, they added.", false},
+        {NULL, source, NULL, "Four Inns and Vale Partners added closing expected by March 31.", false},
         {NULL, source, NULL, "It was expected that closing would be by March 31.", false},
         {NULL, source, NULL, "Four Inns and Vale Partners said closing of the sale of the", false},
         {NULL, source, NULL, "Four Inns and Vale Partners said closing of the sale of the.", false},
