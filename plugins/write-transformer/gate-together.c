@@ -349,6 +349,32 @@ static bool leads_differ(const struct gate_input *input, const struct number *nu
     return differs;
 }
 
+/* "50.1% of the remainder": a share of something that the sources do not put behind it. */
+static bool shares_another(const struct gate_input *input, const struct number *number) {
+    const struct facts *draft = input->draft;
+    size_t of = number->last, thing = of + 1;
+    if (number->kind != NUMBER_COUNT || strcmp(number->unit, "percent") != 0 || !is_low(draft, of, "of"))
+        return false;
+    if (is_low(draft, thing, "the") || is_low(draft, thing, "its") || is_low(draft, thing, "their"))
+        thing++;
+    if (thing >= draft->n_words || !word_has_content(&draft->words[thing]))
+        return false;
+    bool found = false;
+    for (size_t s = 0; s < input->sources->n; s++) {
+        const struct facts *source = input->sources->sentences[s];
+        for (size_t i = 0; i < source->n_numbers; i++) {
+            if (!number_same(number, &source->numbers[i], true))
+                continue;
+            found = true;
+            for (size_t w = source->numbers[i].last; w < source->n_words && w < source->numbers[i].last + 6;
+                 w++)
+                if (word_related(&source->words[w], &draft->words[thing]))
+                    return false;
+        }
+    }
+    return found;
+}
+
 /* "NVIDIA's Mistral": a possessive with a name behind it that the sources do not give to it. */
 static bool owns_another(const struct gate_input *input, const struct name *owner, const struct name *owned) {
     const struct facts *draft = input->draft;
@@ -451,6 +477,9 @@ static void belongings_kept(const struct gate_input *input, struct gate_verdict 
         size_t name = name_counted(draft, &draft->numbers[i]);
         if (name < draft->n_names && given_to_another(input, &draft->numbers[i], &draft->names[name]))
             gate_fail(verdict, GATE_TOGETHER, "the sources give %g to another name", draft->numbers[i].value);
+        if (shares_another(input, &draft->numbers[i]))
+            gate_fail(verdict, GATE_TOGETHER, "the sources have %g of something else",
+                      draft->numbers[i].value);
         const char *own = NULL;
         if (leads_differ(input, &draft->numbers[i], &own))
             gate_fail(verdict, GATE_TOGETHER, "the sources have \"%s\" before %g", own,

@@ -110,6 +110,8 @@ static void no_stump(const struct gate_input *input, struct gate_verdict *verdic
         gate_fail(verdict, GATE_WHOLE, "does not end as it should");
     if (brief && (end == '.' || end == ',' || end == ';' || end == ':'))
         gate_fail(verdict, GATE_WHOLE, "ends with \"%c\"", end);
+    if (len > 1 && draft->text[len - 1] == '.' && strchr(",;:-(", draft->text[len - 2]))
+        gate_fail(verdict, GATE_WHOLE, "breaks off at \"%c\"", draft->text[len - 2]);
     if (n_words < (brief ? 3u : 4u))
         gate_fail(verdict, GATE_WHOLE, "%zu words are no sentence", n_words);
     bool dangles = last && (last->flags & (LEX_PREP | LEX_CONJ)) && !(last->flags & (LEX_UP | LEX_DOWN));
@@ -234,7 +236,37 @@ static bool same_numbers(const struct facts *a, const struct facts *b) {
     return true;
 }
 
+static bool same_run(const struct facts *a, size_t i, const struct facts *b, size_t k) {
+    for (size_t n = 0; n < 3; n++)
+        if (strcmp(a->words[i + n].low, b->words[k + n].low) != 0 || a->words[i + n].kind == WORD_PUNCT)
+            return false;
+    return true;
+}
+
+static size_t count_runs(const struct facts *facts, const struct facts *of, size_t i) {
+    size_t n = 0;
+    for (size_t k = 0; k + 3 <= facts->n_words; k++)
+        n += same_run(of, i, facts, k);
+    return n;
+}
+
+/* A small model in a loop: three words in a row twice, where no source has them twice. */
+static void no_loop(const struct gate_input *input, struct gate_verdict *verdict) {
+    const struct facts *draft = input->draft;
+    for (size_t i = 0; i + 3 <= draft->n_words; i++) {
+        size_t n = count_runs(draft, draft, i), most = 1;
+        for (size_t s = 0; s < input->sources->n && n > 1; s++) {
+            size_t there = count_runs(input->sources->sentences[s], draft, i);
+            most = there > most ? there : most;
+        }
+        if (n > most)
+            gate_fail(verdict, GATE_NOT_AGAIN, "repeats itself at \"%s %s %s\"", draft->words[i].low,
+                      draft->words[i + 1].low, draft->words[i + 2].low);
+    }
+}
+
 void gate_not_again(const struct gate_input *input, struct gate_verdict *verdict) {
+    no_loop(input, verdict);
     for (size_t i = 0; i < input->n_earlier; i++) {
         const struct facts *earlier = input->earlier[i];
         double there = facts_overlap(input->draft, earlier), back = facts_overlap(earlier, input->draft);

@@ -171,6 +171,8 @@ static void together(void **state) {
          "NVIDIA's Mistral member, the Nemotron Coalition, is adding 13,800 GPUs near Paris.", false},
         {NULL, "Mistral, a member of NVIDIA's Nemotron Coalition, is adding 13,800 GPUs near Paris.", NULL,
          "Mistral, which belongs to NVIDIA's Nemotron Coalition, is adding 13,800 GPUs near Paris.", true},
+        {NULL, "Orrin Bank, which holds 50.1 pct, will sell, and partners hold the remainder.", NULL,
+         "Orrin Bank holds 50.1% of the remainder.", false},
         {NULL, "Orrin Bank and the partners will retain 10 pct.", NULL,
          "Orrin Bank and its partners will retain 10%.", false},
         {NULL, "Orrin Bank and its partners will retain 10 pct.", NULL,
@@ -314,6 +316,7 @@ static void whole(void **state) {
     static const struct example examples[] = {
         {NULL, source, NULL, "Four Inns and Vale Partners said closing was expected by March 31.", true},
         {NULL, source, NULL, "Closing was expected by March 31, they added.", false},
+        {NULL, source, NULL, "Four Inns and Vale Partners said closing was expected:.", false},
         {NULL, source, NULL, "Four Inns and Vale Partners added closing expected by March 31.", false},
         {NULL, source, NULL, "It was expected that closing would be by March 31.", false},
         {NULL, source, NULL, "Four Inns and Vale Partners said closing of the sale of the", false},
@@ -338,6 +341,14 @@ static void not_again(void **state) {
                                           "Tarn bought a mill in Ohio from the state in 1980."};
     assert_true(judge(&example, FIELD_BODY, NULL, earlier[0]).failed & (1u << GATE_NOT_AGAIN));
     assert_false(judge(&example, FIELD_BODY, NULL, earlier[1]).failed & (1u << GATE_NOT_AGAIN));
+}
+
+static void a_model_in_a_loop_is_heard_once(void **state) {
+    (void)state;
+    static const struct example example = {
+        NULL, "Tarn is a large broker of U.S. bonds.", NULL,
+        "Tarn is a large broker of U.S. bonds, a large broker of U.S. bonds.", true};
+    assert_true(judge(&example, FIELD_BODY, NULL, NULL).failed & (1u << GATE_NOT_AGAIN));
 }
 
 static void question_fits(void **state) {
@@ -388,12 +399,19 @@ static void a_question_claims_nothing_that_no_source_has(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),       cmocka_unit_test(names),
-        cmocka_unit_test(together),      cmocka_unit_test(a_heading_keeps_its_prepositions),
-        cmocka_unit_test(polarity),      cmocka_unit_test(hedge),
-        cmocka_unit_test(attribution),   cmocka_unit_test(novelty),
-        cmocka_unit_test(whole),         cmocka_unit_test(not_again),
-        cmocka_unit_test(question_fits), cmocka_unit_test(a_question_claims_nothing_that_no_source_has),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(names),
+        cmocka_unit_test(together),
+        cmocka_unit_test(a_heading_keeps_its_prepositions),
+        cmocka_unit_test(polarity),
+        cmocka_unit_test(hedge),
+        cmocka_unit_test(attribution),
+        cmocka_unit_test(novelty),
+        cmocka_unit_test(whole),
+        cmocka_unit_test(not_again),
+        cmocka_unit_test(a_model_in_a_loop_is_heard_once),
+        cmocka_unit_test(question_fits),
+        cmocka_unit_test(a_question_claims_nothing_that_no_source_has),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     arena_finish(&arena);
