@@ -133,10 +133,17 @@ static bool run_drain_locked(struct instance *instance) {
     return true;
 }
 
+/* A step that the stage opens itself would be granted now. */
+static bool may_open_locked(const struct instance *instance) {
+    const struct stage *stage = instance->stage;
+    uint32_t limit = stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : stage->config->open_steps;
+    return instance->n_open < limit && stage_has_room_locked(stage);
+}
+
 static bool run_credit_locked(struct instance *instance) {
     struct stage *stage = instance->stage;
     if (!instance->starved || !instance->calls->on_credit || stage->engine->phase != PHASE_RUN ||
-        !stage_has_room_locked(stage))
+        !may_open_locked(instance))
         return false;
     instance->starved = false;
     enter_locked(instance);
@@ -162,8 +169,7 @@ static struct entry *take_input_locked(struct stage *stage, int64_t now_ms, int6
 
 static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t *due_ms) {
     struct stage *stage = instance->stage;
-    uint32_t limit = stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : stage->config->open_steps;
-    if (stage->engine->phase >= PHASE_DRAIN || instance->n_open >= limit || !stage_has_room_locked(stage))
+    if (stage->engine->phase >= PHASE_DRAIN || !may_open_locked(instance))
         return false;
     struct edge *edge;
     struct entry *entry = take_input_locked(stage, now_ms, due_ms, &edge);
