@@ -228,38 +228,84 @@ static void tree_free(void *user, void *at) {
     (void)at;
 }
 
-/* True when `style` has `property` with a value that begins with `value`. */
-static bool style_has(const char *style, const char *property, const char *value) {
-    size_t n = strlen(property);
-    for (const char *at = strcasestr(style, property); at; at = strcasestr(at + 1, property)) {
-        if (at > style && (isalnum((unsigned char)at[-1]) || at[-1] == '-'))
-            continue;
-        const char *is = at + n + strspn(at + n, " \t\r\n");
-        if (*is != ':')
-            continue;
-        is += 1 + strspn(is + 1, " \t\r\n");
-        if (!strncasecmp(is, value, strlen(value)))
-            return true;
+/* What one declaration of a style says about its element. */
+enum style_says { STYLE_NOTHING, STYLE_HIDDEN, STYLE_PALE, STYLE_BACKGROUND };
+
+/* Values that hide; a value that ends with '.' must match whole, any other needs only to begin so. */
+static const struct hiding {
+    const char *name, *value;
+    enum style_says says;
+} hidings[] = {
+    {"display", "none", STYLE_HIDDEN},
+    {"visibility", "hidden", STYLE_HIDDEN},
+    {"visibility", "collapse", STYLE_HIDDEN},
+    {"opacity", "0.", STYLE_HIDDEN},
+    {"opacity", "0.0.", STYLE_HIDDEN},
+    {"mso-hide", "all", STYLE_HIDDEN},
+    {"text-indent", "-9", STYLE_HIDDEN},
+    {"left", "-9", STYLE_HIDDEN},
+    {"clip", "rect(0", STYLE_HIDDEN},
+    {"font-size", "0.", STYLE_HIDDEN},
+    {"font-size", "0px", STYLE_HIDDEN},
+    {"font-size", "0pt", STYLE_HIDDEN},
+    {"line-height", "0.", STYLE_HIDDEN},
+    {"line-height", "0px", STYLE_HIDDEN},
+    {"height", "0.", STYLE_HIDDEN},
+    {"height", "0px", STYLE_HIDDEN},
+    {"max-height", "0.", STYLE_HIDDEN},
+    {"max-height", "0px", STYLE_HIDDEN},
+    {"width", "0.", STYLE_HIDDEN},
+    {"width", "0px", STYLE_HIDDEN},
+    {"max-width", "0.", STYLE_HIDDEN},
+    {"max-width", "0px", STYLE_HIDDEN},
+    {"color", "#fff", STYLE_PALE},
+    {"color", "white", STYLE_PALE},
+    {"color", "transparent", STYLE_PALE},
+    {"color", "rgb(255,255,255", STYLE_PALE},
+    {"color", "rgb(255, 255, 255", STYLE_PALE},
+};
+
+static enum style_says declaration(const char *name, size_t n, const char *value, size_t bytes) {
+    if (n >= 10 && !strncasecmp(name, "background", 10))
+        return STYLE_BACKGROUND;
+    for (size_t i = 0; i < sizeof(hidings) / sizeof(*hidings); i++) {
+        const struct hiding *h = &hidings[i];
+        size_t len = strlen(h->value);
+        bool whole = h->value[len - 1] == '.';
+        len -= whole;
+        if (strlen(h->name) == n && !strncasecmp(h->name, name, n) && (whole ? bytes == len : bytes >= len) &&
+            !strncasecmp(value, h->value, len))
+            return h->says;
     }
-    return false;
+    return STYLE_NOTHING;
 }
 
+/* True when a style makes its element invisible: not shown, of no size, far away, or white on the page's
+ * white. */
 static bool style_hides(const char *style) {
-    if (style_has(style, "display", "none") || style_has(style, "visibility", "hidden") ||
-        style_has(style, "visibility", "collapse") || style_has(style, "opacity", "0;") ||
-        style_has(style, "mso-hide", "all") || style_has(style, "text-indent", "-9") ||
-        style_has(style, "left", "-9") || style_has(style, "clip", "rect(0"))
-        return true;
-    static const char *const zero[] = {"font-size", "max-height", "line-height",
-                                       "height",    "width",      "max-width"};
-    for (size_t i = 0; i < sizeof(zero) / sizeof(*zero); i++)
-        if (style_has(style, zero[i], "0px") || style_has(style, zero[i], "0;") ||
-            style_has(style, zero[i], "0pt"))
+    bool pale = false, background = false;
+    while (*style) {
+        size_t all = strcspn(style, ";"), n = strcspn(style, ":;");
+        const char *name = style, *value = style + n + (n < all), *end = style + all;
+        const char *important = memchr(value, '!', (size_t)(end - value));
+        end = important ? important : end;
+        while (name < style + n && isspace((unsigned char)*name))
+            name++;
+        size_t name_bytes = (size_t)(style + n - name);
+        while (name_bytes && isspace((unsigned char)name[name_bytes - 1]))
+            name_bytes--;
+        while (value < end && isspace((unsigned char)*value))
+            value++;
+        while (end > value && isspace((unsigned char)end[-1]))
+            end--;
+        enum style_says says = declaration(name, name_bytes, value, (size_t)(end - value));
+        if (says == STYLE_HIDDEN)
             return true;
-    bool pale = style_has(style, "color", "#fff") || style_has(style, "color", "white") ||
-                style_has(style, "color", "transparent") || style_has(style, "color", "rgb(255,255,255") ||
-                style_has(style, "color", "rgb(255, 255, 255");
-    return pale && !strcasestr(style, "background");
+        pale |= says == STYLE_PALE;
+        background |= says == STYLE_BACKGROUND;
+        style += all + (style[all] == ';');
+    }
+    return pale && !background;
 }
 
 static const char *attribute(const GumboElement *element, const char *name) {
@@ -274,15 +320,7 @@ static bool is_hidden(const GumboElement *element) {
     if (aria && !strcasecmp(aria, "true"))
         return true;
     const char *style = attribute(element, "style");
-    if (!style)
-        return false;
-    size_t n = strlen(style);
-    char line[512]; /* a style ends with ';' here, so that "opacity:0" and "opacity:0.5" differ */
-    if (n > sizeof(line) - 2)
-        return style_hides(style);
-    memcpy(line, style, n);
-    memcpy(line + n, ";", 2);
-    return style_hides(line);
+    return style && style_hides(style);
 }
 
 static void element_name(const GumboElement *element, const char **name, size_t *n) {

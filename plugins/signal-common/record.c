@@ -54,11 +54,15 @@ void record_identify(struct record *r, const char *scope) {
     buf_finish(&all);
 }
 
-static void fill_times(struct record *r, const struct feed_item *item, int64_t fetched_ms) {
+/* The item's own times where they can be; in an archive an undated item is as old as its feed says it is. */
+static void fill_times(struct record *r, const struct feed *feed, const struct feed_item *item,
+                       int64_t fetched_ms) {
     int64_t published = item->published_ms, updated = item->updated_ms;
     if (published == DATE_NONE)
         published = updated;
     if (fetched_ms == DATE_NONE) {
+        if (published == DATE_NONE)
+            published = feed->updated_ms != DATE_NONE ? feed->updated_ms : feed->published_ms;
         fetched_ms = updated != DATE_NONE ? updated : published;
         fetched_ms = fetched_ms == DATE_NONE ? 0 : fetched_ms;
     } else if (published != DATE_NONE && published > fetched_ms + FUTURE_MAX_MS) {
@@ -117,7 +121,7 @@ bool record_fill(struct record *r, struct feed *feed, size_t i, const struct rec
     r->cut = item->truncated;
     r->links = item->links;
     r->n_links = item->n_links;
-    fill_times(r, item, source->fetched_ms);
+    fill_times(r, feed, item, source->fetched_ms);
     const char *scope = host ? host : feed_host;
     record_identify(r, first_of(scope ? url_registrable(scope) : NULL, r->outlet, source->address));
     r->guid = item->guid;

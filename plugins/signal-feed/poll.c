@@ -352,6 +352,7 @@ void poll_due(struct stage *stage) {
     if (stage->broken || atomic_load(&stage->draining) || atomic_load(&stage->stopping))
         return;
     int64_t now_ms = wall_ms(stage), next_ms = now_ms + TICK_MAX_MS;
+    state_prune(stage, now_ms);
     size_t first = stage->next_source;
     for (size_t k = 0; k < stage->n_sources; k++) {
         struct source *source = &stage->sources[(first + k) % stage->n_sources];

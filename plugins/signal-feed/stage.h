@@ -104,6 +104,7 @@ struct stage {
     struct known_table known;
     char **forget; /* owned: state keys of records long unseen, to be deleted */
     size_t n_forget;
+    int32_t pruned_day;
 
     uv_thread_t thread;
     bool running;
@@ -135,6 +136,9 @@ telex_status state_put_source(struct stage *stage, telex_lease lease, const stru
 telex_status state_put_known(struct stage *stage, telex_lease lease, const char *id,
                              const struct known *known);
 telex_status state_put_domains(struct stage *stage, telex_lease lease);
+/* Once a day: records that left their feed longer ago than `remember` are to be forgotten. */
+void state_prune(struct stage *stage, int64_t now_ms);
+/* Delete some of what is to be forgotten, in a step. */
 telex_status state_forget_some(struct stage *stage, telex_lease lease);
 int memory_copy(struct memory *to, const struct memory *from); /* 0 or -ENOMEM; `to` is overwritten */
 void memory_set(char **text, const char *value);

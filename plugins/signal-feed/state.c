@@ -210,7 +210,6 @@ telex_status state_put_domains(struct stage *stage, telex_lease lease) {
 struct loading {
     struct stage *stage;
     telex_status status;
-    int32_t oldest_day;
 };
 
 static void remember_to_forget(struct stage *stage, const char *key) {
@@ -231,9 +230,8 @@ static int32_t visit(void *arg, struct telex_bytes key, struct telex_bytes value
     memcpy(name, key.data, key.size < sizeof(name) ? key.size : sizeof(name) - 1);
     if (!strncmp(name, "item/", 5)) {
         loading->status = load_known(stage, name + 5, value);
-        const struct known *known = strlen(name) == 37 ? known_find(&stage->known, name + 5, false) : NULL;
-        if (!known || known->day < loading->oldest_day)
-            remember_to_forget(stage, name);
+        if (strlen(name) != 37 || !known_find(&stage->known, name + 5, false))
+            remember_to_forget(stage, name); /* not in our form */
     } else if (!strncmp(name, "feed/", 5)) {
         for (size_t i = 0; i < stage->n_sources; i++)
             if (!strcmp(stage->sources[i].key, name + 5))
@@ -260,7 +258,6 @@ static void check_clock(struct stage *stage, int64_t now_ms) {
 telex_status state_load(struct stage *stage) {
     int64_t now_ms = stage->host->now_ms(stage->host, TELEX_CLOCK_WALL);
     struct loading loading = {.stage = stage};
-    loading.oldest_day = (int32_t)((now_ms - stage->options.remember_ms) / DAY_MS);
     for (size_t i = 0; i < stage->n_sources; i++) {
         struct memory *m = &stage->sources[i].memory;
         memory_set(&m->url, stage->sources[i].address);
@@ -277,6 +274,34 @@ telex_status state_load(struct stage *stage) {
         return telex_fail(stage->host, 0, TELEX_FATAL, "state cannot be read");
     check_clock(stage, now_ms);
     return TELEX_OK;
+}
+
+void state_prune(struct stage *stage, int64_t now_ms) {
+    int32_t today = (int32_t)(now_ms / DAY_MS),
+            oldest = (int32_t)((now_ms - stage->options.remember_ms) / DAY_MS);
+    struct known_table kept = {.cap = stage->known.cap};
+    if (today == stage->pruned_day)
+        return;
+    stage->pruned_day = today;
+    kept.slots = kept.cap ? calloc(kept.cap, sizeof(*kept.slots)) : NULL;
+    if (!kept.slots)
+        return;
+    for (size_t i = 0; i < stage->known.cap; i++) {
+        const struct known *known = &stage->known.slots[i];
+        char key[48] = "item/";
+        if (!known->version)
+            continue;
+        if (known->day >= oldest) {
+            kept.slots[slot_of(&kept, known->id)] = *known;
+            kept.n++;
+            continue;
+        }
+        for (size_t k = 0; k < 16; k++)
+            snprintf(key + 5 + 2 * k, 3, "%02x", known->id[k]);
+        remember_to_forget(stage, key);
+    }
+    free(stage->known.slots);
+    stage->known = kept;
 }
 
 telex_status state_forget_some(struct stage *stage, telex_lease lease) {

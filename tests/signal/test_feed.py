@@ -169,6 +169,19 @@ def test_a_refused_step_is_given_again_by_the_next_instance(site, tmp_path):
     assert sorted(out.titles()) == sorted(f'Item {n}' for n in range(100))
 
 
+def test_records_that_left_their_feed_long_ago_are_forgotten(site, tmp_path):
+    kv, options = tmp_path / 'kv', ['interval=1s', 'max_interval=1s']
+    site.serve('/f', rss(item(1), item(2)))
+    Poll(site, site.url('/f'), kv=kv, options=options)
+    state = kv.read_bytes()
+    assert state.count(b'item/') == 2
+    today = str(int(time.time() // 86400)).encode()
+    kv.write_bytes(forget_time(state.replace(b' ' + today + b'\n', b' 10000\n')))
+    site.serve('/f', rss(item(3)))
+    assert Poll(site, site.url('/f'), kv=kv, options=options).titles() == ['Item 3']
+    assert kv.read_bytes().count(b'item/') == 1
+
+
 def test_temporary_redirects_are_followed_and_forgotten(site, tmp_path):
     kv, options = tmp_path / 'kv', ['interval=1s', 'max_interval=1s']
     site.serve('/f', b'', 302, Location='/g')

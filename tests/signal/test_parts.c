@@ -436,7 +436,7 @@ static void html_becomes_what_a_reader_sees(void **state) {
         {"<p hidden>a</p>b<span style='DISPLAY : none'>c</span>d<i aria-hidden=true>e</i>", "bd"},
         {"<span style=\"font-size:0px\">a</span><span style=\"color:#fff\">b</span>"
          "<span style=\"color:#fff;background:#000\">c</span><span style=\"opacity:0\">d</span>"
-         "<span style=\"opacity:0.5\">e</span>",
+         "<span style=\"opacity:0.5\">e</span><b style='x; opacity : 0 !important'>f</b>",
          "ce"},
         {"<img alt='a' title='b'>c", "c"},
         {"before<iframe src=x/>after", "before after"},
