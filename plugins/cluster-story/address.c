@@ -26,8 +26,12 @@ static bool tracks(const char *name, size_t len) {
 
 static size_t find(const char *data, size_t len, const char *any) {
     size_t i = 0;
-    while (i < len && !strchr(any, data[i]))
-        i++;
+    for (; i < len; i++) {
+        for (const char *stop = any; *stop; stop++) {
+            if (data[i] == *stop)
+                return i;
+        }
+    }
     return i;
 }
 

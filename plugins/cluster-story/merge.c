@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* A story that met so much less than the first on the walk is not compared. */
+static const double WALK_SHARE = 0.25;
+
 static uint32_t sample(const struct story *story, uint32_t most) {
     return story->n_members < most ? story->n_members : most;
 }
@@ -100,8 +103,9 @@ int merge_around(struct cluster *cluster, struct story **story) {
     for (int round = 0; round < CLUSTER_MERGES_MAX; round++) {
         uint32_t n = score_neighbours(cluster, *story, found);
         struct story *other = NULL;
+        double least = n ? found[0].score * WALK_SHARE : 0;
         for (uint32_t i = 0; i < n; i++)
-            found[i].score = score_story(cluster, found[i].story);
+            found[i].score = found[i].score < least ? 0 : score_story(cluster, found[i].story);
         for (uint32_t i = 0; i < n && !other; i++) {
             if (are_one(cluster, *story, found[i].story, found[i].score))
                 other = found[i].story;

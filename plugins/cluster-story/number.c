@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-enum { WORD_BYTES_MAX = 6 }; /* "second", "twelve", "eleven" */
+#include "words.h"
+
 static const uint64_t VALUE_MAX = 1000000000000000000u;
 
 struct scale {
@@ -139,7 +140,7 @@ static uint32_t read_unit(const struct token_list *list, uint32_t i, struct numb
 
 uint32_t number_read(const struct token_list *list, uint32_t i, struct number *number) {
     const struct token *token = &list->tokens[i];
-    if (!(token->flags & (TOKEN_DIGIT | TOKEN_MIXED)) && token->len > WORD_BYTES_MAX)
+    if (!(token->flags & (TOKEN_DIGIT | TOKEN_MIXED)) && !(token->sorts & WORD_COUNT))
         return 0;
     uint32_t taken = read_quarter(list, i, number);
     if (taken)

@@ -7,13 +7,8 @@
  * start without one. */
 #include "words.h"
 
-#include <pthread.h>
-#include <string.h>
-
-#include "text.h"
-
 /* clang-format off */
-static const char every_page[] =
+const char prior_every_page[] =
     "advanc agree analyst announc approv apr april attack aug august bank best bill billion business buy call "
     "car cent center ceo chang chief chip climat co com company confirm cost crisis cut data day deal debut dec "
     "december demand dlr dollar driv economic economy election end energy expect expert fac face fall feb "
@@ -27,7 +22,7 @@ static const char every_page[] =
     "technology threat three thursday tim time trad tuesday unit unveil wall war warn wednesday week work world "
     "year ";
 
-static const char common[] =
+const char prior_common[] =
     "accelerat across act action address administration agreement air analysis another anti approval arm arrest "
     "asset autonomous back ban bas becom begin bet biggest block board boom boost break brief bring budget "
     "build cap capital captur cas central challeng charg city claim clean clear clos community concern consumer "
@@ -46,7 +41,7 @@ static const char common[] =
     "supply system tanker tension term test thre threaten tie toward travel trend trial turn union university "
     "updat urg vehicl visit vot water weapon weather weekly weigh whit win winter worker ";
 
-static const char frequent[] =
+const char prior_frequent[] =
     "abortion abov abus accept access accord account accus achiev acquir acquisition activist activity actor "
     "actress add admit advisor advocat affect affordability affordabl age agency agenda agent agre agricultur "
     "aid aim aircraft airlin airport alarm album alert alleg allianc allow ally already ambition amendment "
@@ -130,38 +125,3 @@ static const char frequent[] =
     "youth zero zon ";
 
 /* clang-format on */
-
-enum { SLOTS = 8192 }; /* power of two, over twice the words */
-
-static struct {
-    uint64_t hash;
-    uint8_t per_mille;
-} table[SLOTS];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void add_list(const char *list, uint8_t per_mille) {
-    for (const char *word = list; *word;) {
-        size_t len = strcspn(word, " ");
-        uint64_t hash = text_hash(word, len);
-        uint32_t slot = (uint32_t)hash & (SLOTS - 1);
-        while (table[slot].hash)
-            slot = (slot + 1) & (SLOTS - 1);
-        table[slot].hash = hash;
-        table[slot].per_mille = per_mille;
-        word += len + (word[len] == ' ');
-    }
-}
-
-static void build_table(void) {
-    add_list(every_page, 20);
-    add_list(common, 5);
-    add_list(frequent, 2);
-}
-
-unsigned words_per_mille(uint64_t hash) {
-    pthread_once(&once, build_table);
-    uint32_t slot = (uint32_t)hash & (SLOTS - 1);
-    while (table[slot].hash && table[slot].hash != hash)
-        slot = (slot + 1) & (SLOTS - 1);
-    return table[slot].per_mille;
-}

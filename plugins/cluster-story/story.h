@@ -114,7 +114,7 @@ struct candidate {
     struct record *nearest;
 };
 
-enum { CANDIDATES_MAX = 12, WALK_TERMS = 14, POSTINGS_MAX = 256, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
+enum { CANDIDATES_MAX = 8, WALK_TERMS = 10, POSTINGS_MAX = 128, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
 
 struct cluster {
     struct cluster_options options;

@@ -14,8 +14,8 @@
 
 enum {
     SEEN_SLOTS = 512, /* power of two, over 2 * TEXT_TERMS_MAX */
-    NAME_WORDS_MAX = 6,
-    OUTLET_WORDS_MAX = 5,
+    NAME_WORD_MAX = 6,
+    OUTLET_WORD_MAX = 5,
     PER_MILLE_LETTER = 20, /* a lone letter: an initial, a list mark */
     TICKER_BYTES_MAX = 6,
     TITLE_BYTES_MAX = 512,
@@ -77,10 +77,9 @@ size_t text_stem(char *out, const char *word, size_t len) {
 static uint64_t word_hash(const char *word, size_t len, uint8_t *per_mille) {
     char form[TEXT_STEM_BYTES];
     size_t n = text_stem(form, word, len);
-    const char *same = words_same(form, n);
-    uint64_t hash = same ? text_hash(same, strlen(same)) : text_hash(form, n);
-    bool letter = n == 1 && (unsigned char)form[0] < 0x80;
-    *per_mille = (uint8_t)(letter ? PER_MILLE_LETTER : words_per_mille(hash));
+    uint64_t hash = words_known(text_hash(form, n), per_mille);
+    if (n == 1 && (unsigned char)form[0] < 0x80)
+        *per_mille = PER_MILLE_LETTER;
     return hash;
 }
 
@@ -143,7 +142,7 @@ static bool near(const struct token *token) {
 /* How many tokens from `i` on form a capitalised run; connectors count when a capital follows. */
 static uint32_t name_run(const struct token_list *list, uint32_t i, uint32_t *words) {
     uint32_t end = i, n = 0;
-    for (uint32_t k = i; k < list->n && n < NAME_WORDS_MAX; k++) {
+    for (uint32_t k = i; k < list->n && n < NAME_WORD_MAX; k++) {
         const struct token *token = &list->tokens[k];
         if (k > i && !near(token))
             break;
@@ -192,7 +191,7 @@ static uint32_t add_number(struct build *build, const struct token_list *list, u
         const struct token *before = &list->tokens[i - 1];
         bool named = (before->flags & TOKEN_ALPHA) && !(before->flags & (TOKEN_DIGIT | TOKEN_STOP)) &&
                      list->tokens[i].gap == GAP_HYPHEN;
-        if (named || words_ordinal(token_text(list, i - 1), before->len))
+        if (named || (before->sorts & WORD_ORDINAL))
             add_anchor(build, word_hash(token_text(list, i - 1), before->len, &per_mille), number.value,
                        true);
     }
@@ -213,7 +212,7 @@ static uint32_t ticker(const struct token_list *list, uint32_t i) {
     const struct token *token = &list->tokens[i];
     if ((token->gap & GAP_MONEY) && (token->flags & TOKEN_UPPER) && !(token->flags & TOKEN_DIGIT))
         return 1;
-    if (!words_exchange(token_text(list, i), token->len) || i + 1 == list->n)
+    if (!(token->sorts & WORD_EXCHANGE) || i + 1 == list->n)
         return 0;
     const struct token *next = &list->tokens[i + 1];
     return (next->gap & GAP_BREAK) && (next->flags & TOKEN_UPPER) && next->len <= TICKER_BYTES_MAX ? 2 : 0;
@@ -229,15 +228,14 @@ static uint32_t word_weight(const struct text_rules *rules, const struct token *
 
 /* The hash of what the words at `i` and `i` + 1 are together; 0: two words. */
 static uint64_t compound(const struct token_list *list, uint32_t i, uint8_t *per_mille) {
-    if (i + 1 >= list->n || (list->tokens[i + 1].gap & (GAP_BREAK | GAP_COMMA)))
+    if (!(list->tokens[i].sorts & WORD_FIRST) || i + 1 >= list->n ||
+        (list->tokens[i + 1].gap & (GAP_BREAK | GAP_COMMA)))
         return 0;
     const char *one = words_compound(token_text(list, i), list->tokens[i].len, token_text(list, i + 1),
                                      list->tokens[i + 1].len);
     if (!one)
         return 0;
-    uint64_t hash = text_hash(one, strlen(one));
-    *per_mille = (uint8_t)words_per_mille(hash);
-    return hash;
+    return words_known(text_hash(one, strlen(one)), per_mille);
 }
 
 /* Terms of one field, tokens [from, to). */
@@ -284,9 +282,9 @@ static void read_field(struct build *build, const struct token_list *list, uint3
 /* Whether tokens [from, to) spell the outlet's name: "The Motley Fool" for fool.com. */
 static bool spells_outlet(const struct token_list *list, uint32_t from, uint32_t to,
                           struct text_slice outlet) {
-    char name[OUTLET_WORDS_MAX * TOKEN_BYTES_MAX + 1], host[64];
+    char name[OUTLET_WORD_MAX * TOKEN_BYTES_MAX + 1], host[64];
     size_t n = 0, h = 0;
-    for (uint32_t i = from; i < to && i < from + OUTLET_WORDS_MAX; i++) {
+    for (uint32_t i = from; i < to && i < from + OUTLET_WORD_MAX; i++) {
         memcpy(name + n, token_text(list, i), list->tokens[i].len);
         n += list->tokens[i].len;
     }
@@ -312,12 +310,12 @@ static void drop_signature(const struct token_list *list, struct text_slice outl
                            uint32_t *to) {
     for (int round = 0; round < 2; round++) {
         uint32_t cut = *to;
-        while (cut > *from && cut + OUTLET_WORDS_MAX > *to && !(list->tokens[cut - 1].gap & GAP_BAR))
+        while (cut > *from && cut + OUTLET_WORD_MAX > *to && !(list->tokens[cut - 1].gap & GAP_BAR))
             cut--;
-        if (cut == *from || cut + OUTLET_WORDS_MAX <= *to)
+        if (cut == *from || cut + OUTLET_WORD_MAX <= *to)
             break;
         cut--;
-        if (cut < *from + 3 || *to - cut > OUTLET_WORDS_MAX)
+        if (cut < *from + 3 || *to - cut > OUTLET_WORD_MAX)
             break;
         if (!spells_outlet(list, cut, *to, outlet) && !(cut >= *from + 4 && all_capitalised(list, cut, *to)))
             break;
@@ -335,7 +333,7 @@ static void drop_signature(const struct token_list *list, struct text_slice outl
 static void add_shingles(struct build *build, const struct token_list *list, uint32_t from, uint32_t to) {
     uint64_t before = 0;
     for (uint32_t i = from; i < to; i++) {
-        uint64_t hash = text_hash(token_text(list, i), list->tokens[i].len);
+        uint64_t hash = list->tokens[i].hash;
         uint64_t pair = mix(before, hash);
         for (int bit = 0; bit < 64; bit++)
             build->simhash[bit] += (pair >> bit) & 1 ? 1 : -1;
@@ -348,10 +346,10 @@ static void add_shingles(struct build *build, const struct token_list *list, uin
 static bool column_form(const struct token_list *list, uint32_t from, uint32_t to) {
     unsigned seen = 0;
     for (uint32_t i = from; i < to; i++)
-        seen |= words_column(token_text(list, i), list->tokens[i].len);
-    if ((seen & WORDS_PAPER) && (seen & WORDS_TRADE))
+        seen |= list->tokens[i].sorts;
+    if ((seen & WORD_PAPER) && (seen & WORD_TRADE))
         return true;
-    if (!(seen & WORDS_LISTED) || from == to)
+    if (!(seen & WORD_LISTED) || from == to)
         return false;
     const struct token *first = &list->tokens[from];
     const char *text = token_text(list, from);
@@ -362,7 +360,7 @@ static bool column_form(const struct token_list *list, uint32_t from, uint32_t t
 
 static uint64_t hash_words(const struct token_list *list, uint32_t from, uint32_t to, uint64_t seed) {
     for (uint32_t i = from; i < to; i++)
-        seed = mix(seed, text_hash(token_text(list, i), list->tokens[i].len));
+        seed = mix(seed, list->tokens[i].hash);
     return seed;
 }
 
@@ -373,7 +371,7 @@ static uint64_t hash_body(struct text_slice body) {
 
 void text_analyse(struct text_doc *doc, struct text_slice title, struct text_slice body,
                   struct text_slice outlet, const struct text_rules *rules) {
-    struct token_list list;
+    struct token_list list, lead;
     struct build build = {.doc = doc, .rules = rules};
     memset(doc, 0, sizeof(*doc));
 
@@ -382,7 +380,6 @@ void text_analyse(struct text_doc *doc, struct text_slice title, struct text_sli
     uint32_t from = 0, to = list.n;
     drop_signature(&list, outlet, &from, &to);
     read_field(&build, &list, from, to, true);
-    add_shingles(&build, &list, from, to);
     doc->n_words = to - from;
     doc->column = column_form(&list, from, to);
     if (to > from)
@@ -390,10 +387,13 @@ void text_analyse(struct text_doc *doc, struct text_slice title, struct text_sli
     doc->whole_hash = mix(doc->title_hash, hash_body(body));
 
     body.len = body.len > rules->lead_bytes ? rules->lead_bytes : body.len;
-    token_list_read(&list, body);
-    read_field(&build, &list, 0, list.n, false);
-    add_shingles(&build, &list, 0, list.n);
-    doc->n_words += list.n;
+    token_list_read(&lead, body);
+    read_field(&build, &lead, 0, lead.n, false);
+    doc->n_words += lead.n;
+    if (doc->n_words < TEXT_SIMHASH_WORDS)
+        return;
+    add_shingles(&build, &list, from, to);
+    add_shingles(&build, &lead, 0, lead.n);
     for (int bit = 0; bit < 64; bit++)
         doc->simhash |= (uint64_t)(build.simhash[bit] > 0) << bit;
 }

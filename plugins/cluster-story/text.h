@@ -44,7 +44,7 @@ struct text_doc {
     uint32_t n_title_terms; /* terms with .title */
     bool column;            /* the title has the form of a list or a share notice, which report no event */
     uint32_t n_words;       /* words read in title and lead, stop words included */
-    uint64_t simhash;       /* over all words; meaningful from TEXT_SIMHASH_WORDS words on */
+    uint64_t simhash;       /* over all words; 0 below TEXT_SIMHASH_WORDS words */
     uint64_t title_hash;    /* over the title's folded words; 0 when it has none */
     uint64_t whole_hash;    /* over the title's words and every byte of the body, its length included */
 };

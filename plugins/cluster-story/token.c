@@ -186,7 +186,9 @@ static void finish_tokens(struct token_list *list) {
                 text[kept++] = text[k];
         }
         token->len = kept;
-        if (words_stop(text, kept))
+        token->hash = text_hash(text, kept);
+        token->sorts = (uint8_t)words_sorts(token->hash);
+        if (token->sorts & WORD_STOP)
             token->flags |= TOKEN_STOP;
     }
 }

@@ -14,7 +14,7 @@ enum token_flag {
     TOKEN_ALPHA = 1 << 3, /* has a letter */
     TOKEN_MIXED = 1 << 4, /* letters and digits: H200, 18A, 2nm */
     TOKEN_IDEO = 1 << 5,  /* one ideograph or kana; words of such scripts are not spaced */
-    TOKEN_STOP = 1 << 6,
+    TOKEN_STOP = 1 << 6,  /* WORD_STOP among its sorts */
     TOKEN_START = 1 << 7, /* first of its text or sentence */
 };
 
@@ -31,10 +31,12 @@ enum token_gap {
 };
 
 struct token {
-    uint16_t at; /* into the list's text */
+    uint64_t hash; /* text_hash of the folded word */
+    uint16_t at;   /* into the list's text */
     uint8_t len;
     uint8_t flags;   /* enum token_flag */
     uint8_t gap;     /* enum token_gap */
+    uint8_t sorts;   /* enum word_sort */
     uint8_t percent; /* a % sign follows */
 };
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* words.c - sorted word lists, searched by bisection.
+/* words.c - what is known of a word before a stream has shown it, in one hash table.
  *
  * A stream of a few hundred headlines cannot tell "launches" from "titanfall" by counting, so the words that
  * are common in any newsroom are listed. The lists are short on purpose: from a few thousand records on, the
- * counts in index.c say the same and more. Each list is sorted bytewise; tests/cluster checks that. */
+ * counts in index.c say the same and more. The table is built once, by whoever comes first. */
 #include "words.h"
 
+#include <pthread.h>
 #include <string.h>
+
+#include "text.h"
 
 #define LIST(name, ...) static const char *const name[] = {__VA_ARGS__}
 #define COUNT(list)     (sizeof(list) / sizeof((list)[0]))
@@ -45,7 +48,10 @@ LIST(trade_words, "acquires", "boosts", "bought", "buy", "buying", "buys", "cuts
 LIST(exchange_words, "asx", "bse", "cve", "epa", "fra", "hkg", "lon", "lse", "nasdaq", "nse", "nyse", "nysearca", "otc",
     "otcmkts", "sgx", "tse", "tsx", "tsxv");
 
-/* from, to: sorted by `from`. */
+LIST(count_words, "first", "second", "third", "fourth", "zero", "one", "two", "three", "four", "five", "six", "seven",
+    "eight", "nine", "ten", "eleven", "twelve");
+
+/* from, to: stems; no `to` is a `from`. */
 static const struct { const char *from, *to; } same_words[] = {
     {"acquir", "buy"}, {"acquisition", "buy"}, {"america", "usa"}, {"american", "usa"}, {"artificial", "ai"},
     {"automak", "carmak"}, {"automobil", "car"}, {"autonomous", "selfdriv"}, {"bbl", "barrel"}, {"begin", "start"},
@@ -71,64 +77,87 @@ static const struct { const char *first, *second, *to; } compounds[] = {
 };
 /* clang-format on */
 
-static int compare(const char *word, size_t len, const char *entry) {
-    size_t n = strlen(entry);
-    int order = memcmp(word, entry, len < n ? len : n);
-    return order ? order : (len > n) - (len < n);
+enum { SLOTS = 8192 }; /* power of two, over twice the words */
+
+struct entry {
+    uint64_t hash; /* 0: free */
+    uint8_t sorts;
+    uint8_t per_mille;
+    uint8_t same; /* index + 1 into same_words */
+};
+
+static struct entry table[SLOTS];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static struct entry *find(uint64_t hash) {
+    uint32_t slot = (uint32_t)hash & (SLOTS - 1);
+    while (table[slot].hash && table[slot].hash != hash)
+        slot = (slot + 1) & (SLOTS - 1);
+    return &table[slot];
 }
 
-static bool listed(const char *const *list, size_t n, const char *word, size_t len) {
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        int order = compare(word, len, list[mid]);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
+static struct entry *entry_of(const char *word, size_t len) {
+    uint64_t hash = text_hash(word, len);
+    struct entry *entry = find(hash);
+    entry->hash = hash;
+    return entry;
+}
+
+static void add_sort(const char *const *list, size_t n, enum word_sort sort) {
+    for (size_t i = 0; i < n; i++)
+        entry_of(list[i], strlen(list[i]))->sorts |= (uint8_t)sort;
+}
+
+static void add_prior(const char *list, uint8_t per_mille) {
+    for (const char *word = list; *word;) {
+        size_t len = strcspn(word, " ");
+        struct entry *entry = entry_of(word, len);
+        entry->per_mille = per_mille > entry->per_mille ? per_mille : entry->per_mille;
+        word += len + (word[len] == ' ');
     }
-    return false;
 }
 
-bool words_stop(const char *word, size_t len) {
-    return listed(stop_words, COUNT(stop_words), word, len);
+static void build_table(void) {
+    add_sort(stop_words, COUNT(stop_words), WORD_STOP);
+    add_sort(ordinal_words, COUNT(ordinal_words), WORD_ORDINAL);
+    add_sort(exchange_words, COUNT(exchange_words), WORD_EXCHANGE);
+    add_sort(list_words, COUNT(list_words), WORD_LISTED);
+    add_sort(paper_words, COUNT(paper_words), WORD_PAPER);
+    add_sort(trade_words, COUNT(trade_words), WORD_TRADE);
+    add_sort(count_words, COUNT(count_words), WORD_COUNT);
+    for (size_t i = 0; i < COUNT(compounds); i++)
+        add_sort(&compounds[i].first, 1, WORD_FIRST);
+    for (size_t i = 0; i < COUNT(same_words); i++)
+        entry_of(same_words[i].from, strlen(same_words[i].from))->same = (uint8_t)(i + 1);
+    add_prior(prior_every_page, 20);
+    add_prior(prior_common, 5);
+    add_prior(prior_frequent, 2);
 }
 
-unsigned words_column(const char *word, size_t len) {
-    return (listed(list_words, COUNT(list_words), word, len) ? WORDS_LISTED : 0u) |
-           (listed(paper_words, COUNT(paper_words), word, len) ? WORDS_PAPER : 0u) |
-           (listed(trade_words, COUNT(trade_words), word, len) ? WORDS_TRADE : 0u);
+unsigned words_sorts(uint64_t hash) {
+    pthread_once(&once, build_table);
+    return find(hash)->sorts;
 }
 
-bool words_exchange(const char *word, size_t len) {
-    return listed(exchange_words, COUNT(exchange_words), word, len);
-}
-
-bool words_ordinal(const char *word, size_t len) {
-    return listed(ordinal_words, COUNT(ordinal_words), word, len);
-}
-
-const char *words_same(const char *stem, size_t len) {
-    size_t low = 0, high = COUNT(same_words);
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        int order = compare(stem, len, same_words[mid].from);
-        if (order == 0)
-            return same_words[mid].to;
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
+uint64_t words_known(uint64_t stem_hash, uint8_t *per_mille) {
+    pthread_once(&once, build_table);
+    const struct entry *entry = find(stem_hash);
+    if (entry->same) {
+        const char *to = same_words[entry->same - 1].to;
+        stem_hash = text_hash(to, strlen(to));
+        entry = find(stem_hash);
     }
-    return NULL;
+    *per_mille = entry->per_mille;
+    return stem_hash;
+}
+
+static bool equal(const char *word, size_t len, const char *entry) {
+    return strlen(entry) == len && memcmp(word, entry, len) == 0;
 }
 
 const char *words_compound(const char *first, size_t first_len, const char *second, size_t second_len) {
     for (size_t i = 0; i < COUNT(compounds); i++) {
-        if (compare(first, first_len, compounds[i].first) == 0 &&
-            compare(second, second_len, compounds[i].second) == 0)
+        if (equal(first, first_len, compounds[i].first) && equal(second, second_len, compounds[i].second))
             return compounds[i].to;
     }
     return NULL;
