@@ -140,11 +140,12 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
     cluster_explain(
         cluster,
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
-        "evidence %.2f, time %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f",
+        "evidence %.2f, time %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f%s",
         id, record->id.data, best->story->id, best->story->n_reports, decision, best->score, best->need,
         best->profile, best->member, best->nearest ? (int)best->nearest->id.len : 0,
         best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->accord, best->agree,
-        best->conflict, best->contradict, best->outlet);
+        best->conflict, best->contradict, best->outlet,
+        best->recurs ? ", the same column on another day" : "");
 }
 
 /* The story that a record belongs to, or NULL: it founds its own. */

@@ -53,6 +53,16 @@ static bool one_hand_tells(const struct cluster *cluster, const struct story *st
     return cluster->index.terms[record->outlet_term].users * 2 < cluster->n_records;
 }
 
+/* Whether a story of one record is a column that the other holds on another day. */
+static bool one_column(const struct story *few, const struct story *many) {
+    uint32_t n = few->n_reports == 1 ? sample(many, PAIRS_MAX) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (record_recurs(few->members[0], many->members[(uint64_t)i * many->n_members / n]))
+            return true;
+    }
+    return false;
+}
+
 /* Whether two stories, alike by `score`, are one event. Single records need what a joining one would. */
 static bool are_one(struct cluster *cluster, const struct story *a, const struct story *b, double score) {
     const struct story *smaller = a->n_reports < b->n_reports ? a : b;
@@ -65,7 +75,7 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
         need += cluster->options.column;
     double age_a = score_age_need(cluster, a), age_b = score_age_need(cluster, b);
     need += age_a > age_b ? age_a : age_b;
-    if (score < need || far_apart(cluster, a, b))
+    if (score < need || far_apart(cluster, a, b) || one_column(smaller, smaller == a ? b : a))
         return false;
     bool conflict = anchors_conflict(a, b) || anchors_conflict(b, a);
     double quorum = conflict ? 0 : cross_pairs(cluster, a, b);

@@ -250,6 +250,11 @@ static bool same_day(const struct record *a, const struct record *b) {
     return apart <= SAME_TITLE_MS;
 }
 
+bool record_recurs(const struct record *a, const struct record *b) {
+    return a->title_hash && a->title_hash == b->title_hash && a->outlet_key == b->outlet_key &&
+           !same_day(a, b);
+}
+
 static bool long_text(const struct record *record) {
     return record->n_words >= TEXT_SIMHASH_WORDS;
 }

@@ -304,6 +304,9 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
                            candidate->time * evidence_factor(cluster, candidate->evidence) -
                        candidate->conflict + candidate->accord - candidate->outlet -
                        (record->column ? options->column : 0);
+    candidate->recurs = candidate->nearest && record_recurs(record, candidate->nearest);
+    if (candidate->recurs)
+        candidate->score = 0;
     candidate->need = score_need(cluster, story);
 }
 

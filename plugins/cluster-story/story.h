@@ -112,6 +112,7 @@ struct candidate {
     double profile, member, evidence, conflict, accord, outlet, time, need;
     uint32_t agree, contradict; /* anchors */
     struct record *nearest;
+    bool recurs; /* nearest is the same column on another day */
 };
 
 enum { CANDIDATES_MAX = 8, WALK_TERMS = 10, POSTINGS_MAX = 128, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
@@ -153,6 +154,9 @@ void record_free(struct cluster *cluster, struct record *record); /* also unlink
 struct record *record_find(const struct cluster *cluster, struct text_slice id);
 /* Make it known by its id and, unless it is a copy, by its keys. 0 or -ENOMEM. */
 int record_link(struct cluster *cluster, struct record *record, struct text_slice url);
+/* Whether two records are one column on two days: the same title at one outlet, and at least a day between
+ * them. */
+bool record_recurs(const struct record *a, const struct record *b);
 /* The record that the one in hand copies or revises, and which of both; NULL: neither. */
 struct record *record_like(struct cluster *cluster, const struct record *record, struct text_slice url,
                            enum cluster_likeness *likeness);

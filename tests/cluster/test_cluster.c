@@ -228,6 +228,18 @@ static void templates_about_different_things_stay_apart(void **state) {
     wire_close(&wire);
 }
 
+static void a_column_of_the_same_title_is_another_story_each_week(void **state) {
+    (void)state;
+    struct wire wire;
+    wire_open(&wire);
+    wire_begin(&wire);
+    send(&wire, "a", "garden.example", "What to plant in the northern valleys this week", 0);
+    send(&wire, "b", "garden.example", "What to plant in the northern valleys this week", 50);
+    send(&wire, "c", "garden.example", "What to plant in the northern valleys this week", 100);
+    assert_int_equal(cluster_live_stories(wire.cluster), 3);
+    wire_close(&wire);
+}
+
 static void a_copy_adds_nothing_to_the_gate(void **state) {
     (void)state;
     struct wire wire;
@@ -558,6 +570,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paraphrases_of_one_event_join),
         cmocka_unit_test(templates_about_different_things_stay_apart),
+        cmocka_unit_test(a_column_of_the_same_title_is_another_story_each_week),
         cmocka_unit_test(a_copy_adds_nothing_to_the_gate),
         cmocka_unit_test(one_owner_counts_once_and_a_primary_source_is_enough),
         cmocka_unit_test(gated_stories_are_handed_over_once_and_again_with_news),
