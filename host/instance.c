@@ -23,6 +23,7 @@ struct instance *instance_create_locked(struct stage *stage) {
     service_fill(instance);
     stage->instance = instance;
     stage->restart = false;
+    stage->exhausted = false; /* what an earlier life said of a step that did not commit does not count */
     return instance;
 }
 
