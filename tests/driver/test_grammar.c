@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "grammar.h"
+#include "mask.h"
 #include "schemas.h"
 #include "toy.h"
 #include "vocab.h"
@@ -278,6 +279,57 @@ static void a_mask_is_what_trying_every_token_gives_and_its_key_names_it(void **
     vocab_destroy(v);
 }
 
+/* Forced bytes are cut as the model's own tokenizer cuts them: what is held back can only go on in its way,
+ * or in one token that reaches beyond. */
+static void forced_bytes_are_never_cut_in_a_way_of_their_own(void **state) {
+    (void)state;
+    struct toy toy;
+    struct vocab *v = toy_vocab(&toy);
+    struct mask_cache *cache = mask_cache_create(v, &toy_model, &toy, 1 << 20);
+    uint64_t stream = 23, held_back = 0, committed = 0;
+    for (int i = 0; i < 300; i++) {
+        json_t *schema = schema_random(&stream, 3);
+        char *json = json_dumps(schema, JSON_COMPACT);
+        struct grammar *g = compile(json);
+        struct constraint constraint = {g, (uint64_t)i + 1};
+        struct grammar_state at;
+        grammar_start(g, &at);
+        for (int steps = 0; at.depth > 0 && steps < 300; steps++) {
+            uint8_t bytes[FORCED_MAX_BYTES];
+            int32_t ids[FORCED_MAX_BYTES], own[FORCED_MAX_BYTES];
+            struct telex_bytes forced = {bytes, grammar_forced(g, &at, bytes, sizeof(bytes))};
+            int64_t n_own = toy_tokenize(&toy, forced, 0, own, FORCED_MAX_BYTES);
+            uint32_t n = mask_forced(cache, &constraint, &at, ids, FORCED_MAX_BYTES);
+            assert_in_range(n, 0, n_own);
+            assert_memory_equal(ids, own, n * sizeof(*ids));
+            committed += n;
+            if (at.depth == 0)
+                break;
+            struct mask *mask = mask_get(cache, &constraint, &at);
+            size_t left = grammar_forced(g, &at, bytes, sizeof(bytes));
+            assert_true(mask->count > 0 && mask->ids);
+            forced.size = left;
+            toy_tokenize(&toy, forced, 0, own, FORCED_MAX_BYTES);
+            for (uint32_t k = 0; k < mask->count && left > 0; k++) {
+                assert_true(mask->ids[k] == own[0] || vocab_size(v, mask->ids[k]) >= left);
+                held_back++;
+            }
+            int32_t id = mask->ids[random_below(&stream, mask->count)];
+            mask_unpin(mask);
+            if (vocab_ends(v, id))
+                break;
+            for (uint32_t b = 0; b < vocab_size(v, id); b++)
+                assert_true(grammar_step(g, &at, vocab_bytes(v, id)[b]));
+        }
+        grammar_destroy(g);
+        free(json);
+        json_decref(schema);
+    }
+    assert_true(held_back > 100 && committed > 100);
+    mask_cache_destroy(cache);
+    vocab_destroy(v);
+}
+
 static void extends_finds_tokens_that_go_on(void **state) {
     (void)state;
     struct toy toy;
@@ -298,6 +350,7 @@ int main(void) {
         cmocka_unit_test(a_schema_nested_too_deep_or_too_large_is_refused),
         cmocka_unit_test(every_random_walk_satisfies_its_schema),
         cmocka_unit_test(a_mask_is_what_trying_every_token_gives_and_its_key_names_it),
+        cmocka_unit_test(forced_bytes_are_never_cut_in_a_way_of_their_own),
         cmocka_unit_test(extends_finds_tokens_that_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
