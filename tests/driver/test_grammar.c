@@ -146,6 +146,39 @@ static void a_schema_nested_too_deep_or_too_large_is_refused(void **state) {
     free(large);
 }
 
+/* Damaged schemas either compile, and then can be walked, or are refused with a reason. */
+static void a_damaged_schema_never_passes_without_a_word(void **state) {
+    (void)state;
+    static const char bytes[] = "{}[]\":,0159-.aetrun \\\n\xff";
+    uint64_t stream = 31;
+    int compiled = 0, refused = 0;
+    for (int i = 0; i < 4000; i++) {
+        json_t *schema = schema_random(&stream, 2);
+        char *json = json_dumps(schema, JSON_COMPACT);
+        struct telex_bytes text = {(uint8_t *)json, strlen(json)};
+        for (uint32_t k = 0; k <= random_below(&stream, 3); k++)
+            json[random_below(&stream, (uint32_t)text.size)] =
+                bytes[random_below(&stream, sizeof(bytes) - 1)];
+        struct grammar *g = NULL;
+        char why[512] = "";
+        telex_status status = grammar_compile(text, &g, why, sizeof(why));
+        if (status == TELEX_OK) {
+            struct grammar_state at;
+            uint8_t out[64];
+            grammar_start(g, &at);
+            grammar_forced(g, &at, out, sizeof(out));
+            compiled++;
+        } else {
+            assert_true(why[0] && !g);
+            refused++;
+        }
+        grammar_destroy(g);
+        free(json);
+        json_decref(schema);
+    }
+    assert_true(compiled > 20 && refused > 1000);
+}
+
 /* Walk by random bytes to an end; checks on the way that what is called forced is the only way on. */
 static size_t walk(const struct grammar *g, uint64_t *stream, char *out, size_t capacity) {
     struct grammar_state at, next;
@@ -348,6 +381,7 @@ int main(void) {
         cmocka_unit_test(texts_in_the_language_are_taken_and_others_not),
         cmocka_unit_test(what_is_not_supported_is_named),
         cmocka_unit_test(a_schema_nested_too_deep_or_too_large_is_refused),
+        cmocka_unit_test(a_damaged_schema_never_passes_without_a_word),
         cmocka_unit_test(every_random_walk_satisfies_its_schema),
         cmocka_unit_test(a_mask_is_what_trying_every_token_gives_and_its_key_names_it),
         cmocka_unit_test(forced_bytes_are_never_cut_in_a_way_of_their_own),
