@@ -162,7 +162,8 @@ struct stage {
     bool restart;        /* its instance is to be recreated */
     char *failure;       /* why it failed for good */
     int64_t restarts[8]; /* monotonic times of the latest restarts */
-    uint32_t n_restarts, backoff;
+    uint32_t n_restarts;
+    uint64_t steps_at_restart; /* n_steps then */
     uint64_t n_steps, n_rejects, n_retries, n_quarantined, n_crashes, n_outputs_total, busy_us;
     struct metric metrics[INSTANCE_METRICS];
     uint32_t n_metrics;

@@ -210,9 +210,14 @@ static void run_locked(struct instance *instance) {
 
 /* ---- lives ---- */
 
-/* Account for one more restart: the pause before it, or -1 when the budget is spent. */
+/* Account for one more restart: the pause before it, or -1 when the budget is spent. A stage that committed a
+ * step since its last restart gets on with its work, so what came before is forgiven: records that crash it
+ * are taken out one after another, and only a stage that does nothing but end is given up. */
 static int64_t restart_pause_locked(struct stage *stage) {
     int64_t now = mono_ms();
+    if (stage->n_steps > stage->steps_at_restart)
+        memset(stage->restarts, 0, sizeof(stage->restarts));
+    stage->steps_at_restart = stage->n_steps;
     uint32_t recent = 0;
     for (uint32_t i = 0; i < RESTARTS_ALLOWED; i++)
         if (stage->restarts[i] && now - stage->restarts[i] < RESTART_WINDOW_MS)

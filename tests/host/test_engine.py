@@ -314,3 +314,20 @@ def test_a_stage_alone_reads_lines_and_names_the_bad_ones(tmp_path):
     assert f"{given}:2:" in done.stderr and f"{given}:3:" in done.stderr
     assert wire.command("stage", "no-such-stage").returncode == 1
     assert wire.command("stage", "stage-noop", "-o", "delay=soon").returncode == 78
+
+
+def test_records_that_crash_a_runner_are_taken_out_one_by_one_and_the_stage_stays_up(tmp_path):
+    wire = Wire(tmp_path, """
+pipeline: poison
+journal: {path: wire.journal}
+stages:
+  signal: {plugin: source-count, options: {count: 40}}
+  third: {plugin: stage-trouble, from: signal, isolation: process, open_steps: 1, attempts: 1, options: {act: crash, at: 3}}
+  sink: {plugin: sink-file, from: third, options: {path: out.jsonl}}
+""")
+    assert wire.run(timeout=120) == 0
+    held = wire.quarantine()
+    assert len(held) > 5
+    assert all("signal 11" in entry["reason"] for entry in held)
+    assert len(numbers(tmp_path)) + len(held) == 40
+    assert wire.audit()[0]
