@@ -30,8 +30,8 @@ class Archive:
         self.config = self.folder / "wire.yaml"
         text = config.read_text()
         model_path, model = model, 'plugin: model-cpu, options: {path: "${env:TELEX_MODEL_PATH}"}'
-        assert model in text
         if not model_path:
+            assert model in text
             text = text.replace(model, "plugin: model-script")
         text = text.replace("../var/", "").replace("path: seed-", f"path: {config.parent}/seed-")
         self.config.write_text(text.replace("isolation: process", f"isolation: {isolation}"))
