@@ -19,23 +19,26 @@ void matrix_shape(struct matrix *m, uint32_t type, uint32_t n_rows, uint32_t n_c
         m->group_bytes = matrix_slice_at(type, n_cols / QUANT_SLICE).head;
 }
 
-/* Move the integers of one row's slice to lane r. */
+/* Move the integers of one row's slice to lane r, four columns a word. */
 static void put_integers(uint32_t type, uint8_t *group, struct matrix_slice at, int r, const uint8_t *q) {
     const int bits = quant_info(type)->bits;
+    uint32_t word[8], low[4], high[2] = {0, 0};
 
-    for (int k = 0; k < QUANT_SLICE; k++) {
-        const int g = k / 4, byte = 4 * r + k % 4;
-
-        if (bits == 8) {
-            group[at.low + 64 * (size_t)g + (size_t)byte] = q[k];
-            continue;
-        }
-        group[at.low + 64 * (size_t)(g / 2) + (size_t)byte] |= (uint8_t)((q[k] & 15) << (g % 2 ? 4 : 0));
-        if (bits == 5)
-            group[at.high + (size_t)byte] |= (uint8_t)((q[k] >> 4) << g);
-        if (bits == 6)
-            group[at.high + 64 * (size_t)(g / 4) + (size_t)byte] |= (uint8_t)((q[k] >> 4) << 2 * (g % 4));
+    memcpy(word, q, sizeof(word));
+    if (bits == 8) {
+        for (int g = 0; g < 8; g++)
+            memcpy(group + at.low + 64 * g + 4 * r, &word[g], 4);
+        return;
     }
+    for (int t = 0; t < 4; t++) {
+        low[t] = (word[2 * t] & 0x0f0f0f0fu) | (word[2 * t + 1] & 0x0f0f0f0fu) << 4;
+        memcpy(group + at.low + 64 * t + 4 * r, &low[t], 4);
+    }
+    for (int g = 0; g < 8 && bits > 4; g++)
+        high[bits == 6 ? g / 4 : 0] |=
+            bits == 6 ? (word[g] >> 4 & 0x03030303u) << 2 * (g % 4) : (word[g] >> 4 & 0x01010101u) << g;
+    for (int t = 0; t < bits - 4; t++)
+        memcpy(group + at.high + 64 * t + 4 * r, &high[t], 4);
 }
 
 static void put_scales(uint32_t type, uint8_t *group, struct matrix_slice at, int r,
