@@ -328,6 +328,6 @@ stages:
     assert wire.run(timeout=120) == 0
     held = wire.quarantine()
     assert len(held) > 5
-    assert all("signal 11" in entry["reason"] for entry in held)
+    assert all("runner died" in entry["reason"] for entry in held)  # by a signal, or as a sanitizer ends it
     assert len(numbers(tmp_path)) + len(held) == 40
     assert wire.audit()[0]

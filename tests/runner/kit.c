@@ -158,12 +158,23 @@ int life_await_death(struct life *life, int64_t timeout_ms) {
     return deaths;
 }
 
+/* Undefined behaviour in the runner's own code; plugins under test have theirs on purpose. */
+static bool undefined_in_runner(const char *log) {
+    for (const char *at = log; (at = strstr(at, ": runtime error: ")); at++) {
+        const char *line = at;
+        while (line > log && line[-1] != '\n')
+            line--;
+        if (memmem(line, (size_t)(at - line), "host/runner/", 12))
+            return true;
+    }
+    return false;
+}
+
 /* What a sanitizer in the runner said came through its stderr into the log. */
 static void check_log(const char *log) {
     static const char *const bad[] = {"WARNING: ThreadSanitizer", "LeakSanitizer: detected",
                                       "heap-buffer-overflow", "use-after-free", "double-free"};
-    const char *undefined = strstr(log, ": runtime error: ");
-    bool found = undefined && strstr(log, "host/runner/");
+    bool found = undefined_in_runner(log);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         found = found || strstr(log, bad[i]);
     if (found)
