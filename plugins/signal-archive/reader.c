@@ -144,7 +144,9 @@ void archive_reader_skip(struct archive_reader *r, const char *path, const char 
     vsnprintf(why, sizeof(why), format, args);
     va_end(args);
     r->left_out++;
-    telex_say(r->host, TELEX_WARN, 0, "%s: %s; left out", path, why);
+    bool has_place =
+        why[0] >= '0' && why[0] <= '9'; /* "line:column: ..." follows the path as compilers write it */
+    telex_say(r->host, TELEX_WARN, 0, "%s:%s%s; left out", path, has_place ? "" : " ", why);
 }
 
 int archive_reader_add(struct archive_reader *r, const struct telex_builder *b, const char *id,

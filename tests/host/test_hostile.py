@@ -57,7 +57,7 @@ def test_nothing_of_a_hostile_record_acts_on_a_page_and_nothing_is_lost(tmp_path
     assert wire.start().wait(120) == 0, (folder / "log").read_text()[-3000:]
     wire.audit()
     log = (folder / "log").read_text()
-    assert "8:7: string" in log and "left out 5 records" in log
+    assert "in.jsonl:8:7: string" in log and "left out 5 records" in log
     got = [json.loads(line) for line in wire.command("dispatches", "--json", str(wire.journal())).stdout.splitlines()]
     assert len(got) == 1
     kept = {one["id"]: one for one in got[0]["records"]}

@@ -97,7 +97,7 @@ def test_json_lines_are_cleaned_where_they_hold_what_no_record_may():
 def test_bad_lines_are_named_with_line_and_column_and_nothing_else_is_lost():
     out = Replay(f'path={DATA}/records.jsonl')
     assert len(out.records) == 4
-    for what in ('records.jsonl: 4:', '5:1: its schema is not telex.record/1', '6:1: its id is not a text of 1 to 64',
+    for what in ('records.jsonl:4:', '5:1: its schema is not telex.record/1', '6:1: its id is not a text of 1 to 64',
                  '8:1: not a JSON object', '9:1: neither title nor text'):
         assert what in out.log, out.log
     assert 'left out 5 records' in out.log
