@@ -302,6 +302,13 @@ int engine_start(struct engine *engine, char *why, size_t why_size) {
     return err;
 }
 
+int engine_exit_code(struct engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    int code = engine->exit_code;
+    pthread_mutex_unlock(&engine->lock);
+    return code;
+}
+
 /* True when a thread of the pipeline may still be inside a plugin. */
 bool engine_hangs(struct engine *engine) {
     pthread_mutex_lock(&engine->lock);

@@ -274,6 +274,7 @@ int engine_create(struct engine **out, const struct config *config, uv_loop_t *l
 int engine_start(struct engine *engine, char *why, size_t why_size);
 void engine_stop(struct engine *engine); /* begin to drain, as on SIGTERM */
 void engine_destroy(struct engine *engine);
+int engine_exit_code(struct engine *engine);
 bool engine_hangs(struct engine *engine); /* a thread of it may still be inside a plugin */
 void engine_nudge(struct engine *engine); /* have the loop look again [any] */
 

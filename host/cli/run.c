@@ -98,12 +98,14 @@ static void watch_signals(struct signals *signals, struct engine *engine) {
 }
 
 static void say_sum(struct engine *engine) {
+    pthread_mutex_lock(&engine->lock); /* the journal may still be counting */
     for (size_t i = 0; i < engine->n_stages; i++) {
         const struct stage *stage = &engine->stages[i];
         log_say(TELEX_INFO, "host", "%s: %llu steps, %llu messages out, %llu quarantined",
                 stage->config->name, (unsigned long long)stage->n_steps,
                 (unsigned long long)stage->n_outputs_total, (unsigned long long)stage->n_quarantined);
     }
+    pthread_mutex_unlock(&engine->lock);
 }
 
 static int run(const struct config *config, const struct arguments *a) {
@@ -138,7 +140,7 @@ static int run(const struct config *config, const struct arguments *a) {
     say_sum(engine);
     serve_stop(serve);
     control_stop(control);
-    int code = engine->exit_code;
+    int code = engine_exit_code(engine);
     if (engine_hangs(engine)) {
         log_say(TELEX_WARN, "host", "a plugin is still in a call; its step runs again at the next start");
         _exit(code);

@@ -328,6 +328,7 @@ stages:
     assert wire.run(timeout=120) == 0
     held = wire.quarantine()
     assert len(held) > 5
-    assert all("runner died" in entry["reason"] for entry in held)  # by a signal, or as a sanitizer ends it
+    for entry in held:  # ended by a signal, or as a sanitizer ends it
+        assert "runner died" in entry["reason"] or "runner exited" in entry["reason"], entry["reason"]
     assert len(numbers(tmp_path)) + len(held) == 40
     assert wire.audit()[0]
