@@ -156,10 +156,12 @@ static int run(const struct plugin_desc *plugin, const struct telex_stage *class
     else
         uv_run(&loop, UV_RUN_DEFAULT);
     int code = err < 0 || engine_exit_code(engine) || stage_io_bad_lines() ? EXIT_FAILED : EXIT_FINE;
-    pthread_mutex_lock(&engine->lock);
-    for (size_t i = 0; err == 0 && i < engine->n_stages; i++)
-        code = engine->stages[i].n_quarantined ? EXIT_FAILED : code;
-    pthread_mutex_unlock(&engine->lock);
+    if (err == 0) {
+        pthread_mutex_lock(&engine->lock);
+        for (size_t i = 0; i < engine->n_stages; i++)
+            code = engine->stages[i].n_quarantined ? EXIT_FAILED : code;
+        pthread_mutex_unlock(&engine->lock);
+    }
     fflush(stdout);
     if (err == 0 && engine_hangs(engine))
         _exit(EXIT_FAILED);
