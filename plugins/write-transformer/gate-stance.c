@@ -230,11 +230,17 @@ static uint32_t no_stronger(uint32_t flags) {
     return soft | LEX_PLAN;
 }
 
+/* After a verb of speech "would" is the past of "will": the group "said it would", which is more than it
+ * planned. */
+static bool is_reported_will(const struct facts *draft, const struct word *word, const struct word *own) {
+    return draft->n_speeches > 0 && !(own->flags & LEX_MODAL) && strcmp(word->low, "would") == 0;
+}
+
 static bool hedged_near(const struct facts *draft, size_t w, const struct word *own, uint32_t allowed) {
     for (size_t i = 0; i < draft->n_cues; i++) {
         const struct cue *cue = &draft->cues[i];
         size_t distance = cue->word > w ? cue->word - w : w - cue->word;
-        if (cue->kind != CUE_HEDGE)
+        if (cue->kind != CUE_HEDGE || is_reported_will(draft, &draft->words[cue->word], own))
             continue;
         if (strcmp(draft->words[cue->word].low, own->low) == 0 ||
             ((cue->flags & allowed) && distance <= HEDGE_REACH))
