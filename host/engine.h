@@ -87,7 +87,6 @@ struct step {
     uint32_t n_outputs, n_loans, outputs_capacity;
     struct change *changes, **last_change;
     char *reason; /* owned; from fail() */
-    telex_status reason_status;
     bool cancelled, overdue;
     bool told; /* the plugin and its models know that it is cancelled */
     int64_t deadline_ms;
@@ -164,11 +163,10 @@ struct stage {
     int64_t restarts[8]; /* monotonic times of the latest restarts */
     uint32_t n_restarts;
     uint64_t steps_at_restart; /* n_steps then */
-    uint64_t n_steps, n_rejects, n_retries, n_quarantined, n_crashes, n_outputs_total, busy_us;
+    uint64_t n_steps, n_rejects, n_retries, n_quarantined, n_crashes, n_outputs_total;
     struct metric metrics[INSTANCE_METRICS];
     uint32_t n_metrics;
     struct step *pending, **last_pending; /* committing steps with state changes, oldest first */
-    char *site_root;                      /* from telex.http/1 */
 };
 
 /* RUN -> FLUSH (once: sources are exhausted, stages are drained in order) -> DRAIN (no new input) -> STOP. */
@@ -206,7 +204,6 @@ struct engine {
     void (*on_site)(void *arg, const char *root);
     const char *base_url;
     void *hooks_arg;
-    const char *runner_path;
 };
 
 /* Lines that callers hold engine->lock for say so by the suffix _locked. */

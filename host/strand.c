@@ -183,14 +183,12 @@ static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t 
     }
     telex_lease lease = step->lease;
     struct telex_rec *rec = record_retain(entry->rec);
-    int64_t began_ms = now_ms;
     enter_locked(instance);
     telex_status status = instance->calls->process(instance->self, lease, rec);
     if (status != TELEX_PENDING)
         step_complete(instance, lease, status > 0 ? TELEX_INVALID : status);
     record_release(rec);
     leave_locked(instance);
-    stage->busy_us += (uint64_t)(mono_ms() - began_ms) * 1000;
     if (edge->n_waiting == edge->config->capacity / 2)
         strand_wake_locked(edge->from);
     return true;
