@@ -29,11 +29,11 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
         .lead_bytes = (uint32_t)options->lead_bytes,
         .title_word = TEXT_WEIGHT_ONE,
         .title_pair = 18,
-        .title_name = 14,
+        .title_name = options->names ? 14 : 0,
         .title_number = 35,
         .lead_word = 6,
         .lead_pair = 8,
-        .lead_name = 13,
+        .lead_name = options->names ? 13 : 0,
         .lead_number = 15,
     };
     if (index_init(&cluster->index, (uint32_t)options->prior) != 0 || records_init(cluster) != 0) {

@@ -29,6 +29,7 @@ struct cluster_options {
     double gate_growth;
     int64_t retire_ms, half_life_ms;
     int64_t max_records, max_listed, lead_bytes;
+    bool names;
     double join, join_rise, age_rise, merge, density, evidence, member;
     double quorum, quorum_pair;
     double conflict, accord, same_outlet, column;

@@ -77,7 +77,7 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
     need += age_a > age_b ? age_a : age_b;
     if (score < need || far_apart(cluster, a, b) || one_column(smaller, smaller == a ? b : a))
         return false;
-    bool conflict = anchors_conflict(a, b) || anchors_conflict(b, a);
+    bool conflict = cluster->options.conflict > 0 && (anchors_conflict(a, b) || anchors_conflict(b, a));
     double quorum = conflict ? 0 : cross_pairs(cluster, a, b);
     bool one = !conflict && quorum >= cluster->options.quorum;
     if (cluster->sink.explain)

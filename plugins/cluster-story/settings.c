@@ -42,6 +42,8 @@ const struct telex_option *const settings_table[] = {
                  .max = 100000, .doc = "records listed in one story; further copies are counted, not listed"),
     TELEX_OPTION(.name = "lead", .type = TELEX_SIZE, AT(lead_bytes), .initial = "600", .unit = "bytes",
                  .min = 0, .max = 4096, .doc = "how much of a record's text is read"),
+    TELEX_OPTION(.name = "names", .type = TELEX_BOOL, AT(names), .initial = "true",
+                 .doc = "capitalised runs of words count as terms of their own"),
     TELEX_OPTION(.name = "join", .type = TELEX_REAL, AT(join), .initial = "0.24", .min = 0, .max = 1,
                  .doc = "score at which a record joins a story of one record"),
     TELEX_OPTION(.name = "join_rise", .type = TELEX_REAL, AT(join_rise), .initial = "0.002", .min = 0,

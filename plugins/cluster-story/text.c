@@ -221,7 +221,7 @@ static uint32_t ticker(const struct token_list *list, uint32_t i) {
 static uint32_t word_weight(const struct text_rules *rules, const struct token *token, bool title,
                             bool names) {
     uint32_t weight = title ? rules->title_word : rules->lead_word;
-    if (!title && names && (token->flags & TOKEN_CAP) && !(token->flags & TOKEN_START))
+    if (!title && names && rules->lead_name && (token->flags & TOKEN_CAP) && !(token->flags & TOKEN_START))
         weight = rules->lead_name;
     return weight;
 }

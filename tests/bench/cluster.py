@@ -1,22 +1,206 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quality and speed of cluster-story: ten orders of arrival over each labelled set, mean and worst, and records/s.
+"""Quality, speed and growth of cluster-story.
 
-    tests/bench/cluster.py [--build DIR] [--seeds N] [-o name=value]...
+    tests/bench/cluster.py [--build DIR] [--seeds N] [-o name=value]... [--only quality,ablation,growth,stream]
 
-Order 0 is the file's own. For the set whose times were spread over its file order, they are dealt out again in the new
-order. Records a second are of the core, in processor time of one core."""
+quality   each labelled set by itself in ten orders of arrival, order 0 being the file's own: mean and worst. Where the
+          times were spread over the file order they are dealt out again in the new order.
+ablation  the same with one part taken away.
+growth    what a record costs, and what it occupies, while the live stories grow to a hundred thousand; beside it the
+          same records through scikit-learn: TF-IDF vectors and the nearest of those before.
+stream    the 46,711 rows of the stream in order of time: records a second, and whether two runs say the same bytes.
+
+Times are of one core; records a second are of processor time, percentiles of wall time. The core never sees a label."""
 import argparse
+import datetime
+import gzip
+import hashlib
+import json
+import math
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 import scoring  # noqa: E402
 
+DATA = pathlib.Path(os.environ.get("TELEX_SHARED_DATA", ROOT / "../shared/data"))
 SETS = (("uci-head-dev", True), ("ai-beat-dev", False))
-LOWER_IS_BETTER = {"weld"}
+LOWER_IS_BETTER = {"weld", "split"}
+WITHOUT = (("all parts", []), ("no merge", ["quorum=1", "quorum_pair=1"]), ("no names", ["names=false"]),
+           ("no anchors", ["conflict=0", "accord=0"]), ("no time", ["half_life=365d", "age_rise=0"]),
+           ("no lead text", ["lead=0"]))
+GROWTH_RECORDS, BLOCK, LIVE = 150000, 2000, (1000, 3000, 10000, 30000, 100000)
+COMMON_WORDS = 2000
+PEER_QUERIES = 256
+
+
+class Bench:
+    def __init__(self, args):
+        self.replay = ROOT / args.build / "tests" / "cluster" / "cluster-replay"
+        self.options = args.o
+        self.seeds = args.seeds
+
+    def run(self, records, *args, options=()):
+        flags = [part for o in (*self.options, *options) for part in ("-o", o)]
+        return subprocess.run([self.replay, records, *flags, *args], capture_output=True, text=True, check=True).stdout
+
+    def scores(self, name, spread, options=()):
+        gold = scoring.read_gold(DATA / "clustering" / f"{name}.gold.tsv")
+        runs = []
+        for seed in range(self.seeds):
+            order = ["--order", str(seed)] + (["--spread"] if spread else []) if seed else []
+            out = self.run(DATA / "clustering" / f"{name}.records.jsonl", *order, options=options)
+            runs.append(scoring.score(gold, scoring.assignment(out.splitlines(), gold)))
+        return runs
+
+
+def labelled():
+    for name, spread in SETS:
+        if (DATA / "clustering" / f"{name}.records.jsonl").exists():
+            yield name, spread
+        else:
+            print(f"{name}: no data at {DATA}")
+
+
+def mean(runs, key):
+    return sum(run[key] for run in runs) / len(runs)
+
+
+def quality(bench):
+    for name, spread in labelled():
+        runs = bench.scores(name, spread)
+        print(f"{name}: {len(runs)} orders")
+        for key in runs[0]:
+            values = [run[key] for run in runs]
+            worst = max(values) if key in LOWER_IS_BETTER else min(values)
+            note = "" if key == "stories" else f"  worst {worst:6.1f}"
+            print(f"  {key:8s} mean {mean(runs, key):6.1f}{note}  file order {values[0]:6.1f}")
+        print("  " + bench.run(DATA / "clustering" / f"{name}.records.jsonl", "--bench", "20").strip())
+
+
+def ablation(bench):
+    keys = ("b3_f", "pair_f", "weld", "split")
+    for name, spread in labelled():
+        print(f"{name}: means of {bench.seeds} orders; the sets hold titles alone, so lead text can do nothing here")
+        for label, options in WITHOUT:
+            runs = bench.scores(name, spread, options)
+            print(f"  {label:14s}" + "".join(f"  {key} {mean(runs, key):5.1f}" for key in keys))
+
+
+def stream_rows():
+    """The stream's titles and sources in order of time."""
+    path = DATA / "stream" / "gdelt-en.jsonl.gz"
+    if not path.exists():
+        print(f"no stream at {path}")
+        return []
+    with gzip.open(path, "rt", encoding="utf8") as file:
+        rows = [json.loads(line) for line in file]
+    for row in rows:
+        at = datetime.datetime.strptime(row["published_at"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
+        row["ms"] = int(at.timestamp() * 1000)
+    return sorted(rows, key=lambda row: (row["ms"], row["id"]))
+
+
+def write_records(file, rows):
+    for row in rows:
+        file.write(json.dumps({"id": row["id"], "title": row["title"], "url": row["url"], "outlet": row["source"],
+                               "published_ms": row["ms"], "fetched_ms": row["ms"]}) + "\n")
+    file.flush()
+
+
+def grown(rows, wanted):
+    """`wanted` records within four days, so that nothing retires: the stream again and again, with every word beyond
+    the most common ones renamed from one time to the next. Common words so grow with the stream, rare ones stay rare,
+    as in a longer stream."""
+    counts = {}
+    for row in rows:
+        for word in row["title"].split():
+            counts[word] = counts.get(word, 0) + 1
+    common = set(sorted(counts, key=lambda word: (-counts[word], word))[:COMMON_WORDS])
+    first, step = rows[0]["ms"], 4 * 86400000 / wanted
+    for i in range(wanted):
+        lap, row = i // len(rows), rows[i % len(rows)]
+        tail = "" if lap == 0 else "abcdefghij"[lap] + "x"
+        title = " ".join(w if w in common or not w.isalpha() else w + tail for w in row["title"].split())
+        yield {**row, "id": f"{lap}-{row['id']}", "title": title, "url": f"{row['url']}#!{lap}/{i}" if lap == 0 else
+               f"https://{row['source']}/{lap}/{i}", "ms": int(first + i * step)}
+
+
+def growth(bench):
+    rows = stream_rows()
+    if not rows:
+        return
+    records = list(grown(rows, GROWTH_RECORDS))
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        write_records(file, records)
+        out = bench.run(file.name, "--curve", str(BLOCK), options=["max_records=10000000", "emit=gated"])
+    blocks = [json.loads(line) for line in out.splitlines()]
+    points = []
+    for live in LIVE:
+        # Three blocks around the mark; the median is shown.
+        near = sorted(blocks, key=lambda b: abs(math.log((b["stories"] + 1) / live)))[:3]
+        if all(abs(math.log(b["stories"] / live)) < 0.7 for b in near):
+            near.sort(key=lambda b: b["per_s"])
+            points.append({**near[1], "p99_us": sorted(b["p99_us"] for b in near)[1]})
+    print("growth: cluster-story, one core")
+    print("  live stories  live records  records/s   p50 us   p99 us  bytes a record")
+    for p in points:
+        print(f"  {p['stories']:12,}  {p['records']:12,}  {p['per_s']:9,.0f}  {p['p50_us']:7.1f}  {p['p99_us']:7.1f}"
+              f"  {p['bytes'] / p['records']:14.0f}")
+    if len(points) > 1:
+        print(f"  slope of the cost over live stories, log-log: {slope(points):.2f} (0: flat, 1: proportional)")
+    peer([r["title"] for r in records], [p["records"] for p in points])
+
+
+def slope(points):
+    x = [math.log(p["stories"]) for p in points]
+    y = [-math.log(p["per_s"]) for p in points]
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mx) * (b - my) for a, b in zip(x, y)) / sum((a - mx) ** 2 for a in x)
+
+
+def peer(titles, pools):
+    """The search alone: the nearest earlier record of each of PEER_QUERIES, over pools as large as ours were. Making
+    the vectors is timed apart, because a batch tool does it once."""
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.neighbors import NearestNeighbors
+    except ImportError:
+        print("  scikit-learn is not installed: nothing beside it")
+        return
+    print("growth: scikit-learn, TF-IDF of the same titles and the nearest by cosine, one core")
+    print("  pool records  vectors/s   searches/s")
+    for pool in pools:
+        some = titles[:pool + PEER_QUERIES]
+        start = time.process_time()
+        vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(some)
+        made = time.process_time() - start
+        nearest = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute", n_jobs=1).fit(vectors[:pool])
+        start = time.process_time()
+        for i in range(pool, len(some)):  # one by one, as records come
+            nearest.kneighbors(vectors[i])
+        found = time.process_time() - start
+        print(f"  {pool:12,}  {len(some) / made:9,.0f}  {(len(some) - pool) / found:11,.0f}")
+
+
+def stream(bench):
+    rows = stream_rows()
+    if not rows:
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        write_records(file, rows)
+        bodies = [hashlib.sha256(bench.run(file.name).encode()).hexdigest() for _ in range(2)]
+        print(f"stream: {len(rows)} rows; two runs {'say the same bytes' if bodies[0] == bodies[1] else 'DIFFER'}, "
+              f"sha256 {bodies[0][:16]}")
+        print("  " + bench.run(file.name, "--bench", "3").strip())
+
+
+PARTS = {"quality": quality, "ablation": ablation, "growth": growth, "stream": stream}
 
 
 def main():
@@ -24,29 +208,11 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("-o", action="append", default=[])
+    parser.add_argument("--only", default=",".join(PARTS))
     args = parser.parse_args()
-    replay = ROOT / args.build / "tests" / "cluster" / "cluster-replay"
-    data = pathlib.Path(os.environ.get("TELEX_SHARED_DATA", ROOT / "../shared/data")) / "clustering"
-    options = [part for o in args.o for part in ("-o", o)]
-    for name, spread in SETS:
-        records = data / f"{name}.records.jsonl"
-        if not records.exists():
-            print(f"{name}: no data at {data}")
-            continue
-        gold = scoring.read_gold(data / f"{name}.gold.tsv")
-        runs = []
-        for seed in range(args.seeds):
-            order = ["--order", str(seed)] + (["--spread"] if spread else []) if seed else []
-            out = subprocess.run([replay, records, *options, *order], capture_output=True, text=True, check=True)
-            runs.append(scoring.score(gold, scoring.assignment(out.stdout.splitlines(), gold)))
-        print(f"{name}: {len(gold)} records, {len(runs)} orders")
-        for key in runs[0]:
-            values = [run[key] for run in runs]
-            worst = max(values) if key in LOWER_IS_BETTER else min(values)
-            note = "" if key == "stories" else f"  worst {worst:6.1f}"
-            print(f"  {key:8s} mean {sum(values) / len(values):6.1f}{note}  file order {values[0]:6.1f}")
-        out = subprocess.run([replay, records, *options, "--bench", "20"], capture_output=True, text=True, check=True)
-        print("  " + out.stdout.strip())
+    bench = Bench(args)
+    for part in args.only.split(","):
+        PARTS[part](bench)
 
 
 if __name__ == "__main__":

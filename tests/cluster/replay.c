@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replay.c - the core alone over a JSONL file of records: for scoring, tuning and timing.
  *
- *     cluster-replay FILE [-o name=value]... [--order SEED] [--spread] [--explain] [--bench ROUNDS] [--quiet]
+ *     cluster-replay FILE [-o name=value]... [--order SEED] [--spread] [--explain] [--quiet]
+ *                    [--bench ROUNDS | --curve BLOCK]
  *
  * Stories go to standard output, one message a line. --order shuffles the records with a seed, --spread deals
  * the times out again in the new order, so that arrival and event time agree. --bench times whole replays in
- * seconds of processor time. */
+ * seconds of processor time. --curve replays once and prints one JSON line for each BLOCK records: what is
+ * live, records a second of processor time, percentiles of one record's time in microseconds, and the bytes
+ * that the core holds. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,15 +161,73 @@ static int replay(const struct input *input, const struct cluster_options *optio
     return err;
 }
 
+static double wall_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Feed `n` records and print the block's line. `us` has room for n numbers. */
+static int curve_block(struct cluster *cluster, const struct cluster_record *records, size_t n, double *us,
+                       size_t bytes_before) {
+    double start = now_s();
+    for (size_t i = 0; i < n; i++) {
+        double begin = wall_us();
+        int err = cluster_add(cluster, &records[i]);
+        if (err)
+            return err;
+        us[i] = wall_us() - begin;
+    }
+    double seconds = now_s() - start;
+    qsort(us, n, sizeof(*us), by_value);
+    printf("{\"stories\":%u,\"records\":%u,\"per_s\":%.0f,\"p50_us\":%.2f,\"p99_us\":%.2f,"
+           "\"max_us\":%.1f,\"bytes\":%zu}\n",
+           cluster_live_stories(cluster), cluster_live_records(cluster), (double)n / seconds, us[n / 2],
+           us[n - 1 - n / 100], us[n - 1], mallinfo2().uordblks - bytes_before);
+    return 0;
+}
+
+static int curve(const struct input *input, const struct cluster_options *options, size_t block) {
+    bool quiet = true;
+    struct cluster_sink sink = {&quiet, print_story, take_event, take_number, take_memory, take_number, NULL};
+    struct cluster *cluster;
+    double *us = calloc(block, sizeof(*us));
+    size_t bytes_before = mallinfo2().uordblks;
+    int err = us ? cluster_create(options, &sink, &cluster) : -ENOMEM;
+    if (err) {
+        free(us);
+        return err;
+    }
+    for (size_t i = 0; !err && i < input->n; i += block) {
+        size_t n = input->n - i < block ? input->n - i : block;
+        err = curve_block(cluster, &input->records[i], n, us, bytes_before);
+    }
+    if (err)
+        fprintf(stderr, "cluster-replay: %s\n", strerror(-err));
+    cluster_destroy(cluster);
+    free(us);
+    return err;
+}
+
 int main(int argc, char **argv) {
-    static const struct option longs[] = {{"order", 1, NULL, 'r'},   {"spread", 0, NULL, 's'},
-                                          {"explain", 0, NULL, 'e'}, {"bench", 1, NULL, 'b'},
-                                          {"quiet", 0, NULL, 'q'},   {0}};
+    static const struct option longs[] = {{"order", 1, NULL, 'r'},
+                                          {"spread", 0, NULL, 's'},
+                                          {"explain", 0, NULL, 'e'},
+                                          {"bench", 1, NULL, 'b'},
+                                          {"quiet", 0, NULL, 'q'},
+                                          {"curve", 1, NULL, 'c'},
+                                          {0}};
     struct cluster_options options;
     struct input input = {0};
     uint64_t seed = 0;
     bool spread = false, explain = false, quiet = false;
     int rounds = 0, c;
+    long block = 0;
     settings_default(&options);
     while ((c = getopt_long(argc, argv, "o:", longs, NULL)) != -1) {
         if (c == 'o' && settings_set(&options, optarg) == 0)
@@ -177,6 +239,7 @@ int main(int argc, char **argv) {
         seed = c == 'r' ? strtoull(optarg, NULL, 10) : seed;
         rounds = c == 'b' ? atoi(optarg) : rounds;
         spread |= c == 's';
+        block = c == 'c' ? strtol(optarg, NULL, 10) : block;
         explain |= c == 'e';
         quiet |= c == 'q';
     }
@@ -185,9 +248,9 @@ int main(int argc, char **argv) {
     read_input(&input, argv[optind]);
     if (seed)
         shuffle(&input, seed, spread);
-    int err = 0;
+    int err = block > 0 ? curve(&input, &options, (size_t)block) : 0;
     double start = now_s();
-    for (int i = 0; !err && i < (rounds ? rounds : 1); i++)
+    for (int i = 0; !err && block <= 0 && i < (rounds ? rounds : 1); i++)
         err = replay(&input, &options, quiet || rounds, explain);
     double seconds = now_s() - start;
     if (rounds)

@@ -32,9 +32,11 @@ def assignment(lines, ids):
 
 
 def score(gold, found):
-    """gold, found: record id -> label. Percent: b3_p b3_r b3_f pair_p pair_r pair_f weld; and the number of stories.
+    """gold, found: record id -> label. Percent: b3_p b3_r b3_f pair_p pair_r pair_f weld split; and the number of stories.
 
-    weld: the share of stories of two records or more that hold records of two events, each at least twice or a fifth."""
+    weld: the share of stories of two records or more that hold records of two events, each at least twice or a fifth.
+    split: the same with stories and events exchanged: the share of events of two records or more that lie in two
+    stories, each with at least two records or a fifth of them."""
     n = len(gold)
     sizes, events = collections.Counter(found[i] for i in gold), collections.Counter(gold.values())
     both = collections.Counter((found[i], gold[i]) for i in gold)
@@ -46,17 +48,23 @@ def score(gold, found):
 
     right, made, wanted = pairs(both), pairs(sizes), pairs(events)
     pair_p, pair_r = right / made if made else 0, right / wanted if wanted else 0
-    parts = collections.defaultdict(list)
-    for (story, _), v in both.items():
-        parts[story].append(v)
-    multi = [s for s, v in sizes.items() if v >= 2]
-    welded = sum(sum(v >= 2 or v >= 0.2 * sizes[s] for v in parts[s]) >= 2 for s in multi)
+
+    def torn(wholes, cells):
+        parts = collections.defaultdict(list)
+        for whole, v in cells:
+            parts[whole].append(v)
+        multi = [whole for whole, v in wholes.items() if v >= 2]
+        bad = sum(sum(v >= 2 or v >= 0.2 * wholes[whole] for v in parts[whole]) >= 2 for whole in multi)
+        return bad / max(1, len(multi))
+
+    weld = torn(sizes, ((s, v) for (s, _), v in both.items()))
+    split = torn(events, ((e, v) for (_, e), v in both.items()))
 
     def f(p, r):
         return 2 * p * r / (p + r) if p + r else 0
 
     percent = dict(b3_p=b3_p, b3_r=b3_r, b3_f=f(b3_p, b3_r), pair_p=pair_p, pair_r=pair_r, pair_f=f(pair_p, pair_r),
-                   weld=welded / max(1, len(multi)))
+                   weld=weld, split=split)
     return {**{k: 100 * v for k, v in percent.items()}, "stories": len(sizes)}
 
 
