@@ -19,6 +19,7 @@
 #include "cpu.h"
 #include "model.h"
 #include "pool.h"
+#include "speech.h"
 
 enum { PROBE_SCORE = 10, MAX_THREADS = 256 };
 
@@ -110,15 +111,6 @@ void backend_close(void *self) {
     free(b);
 }
 
-/* Which chat template the weights were trained with, told by its control tokens. */
-static const struct {
-    const char *name, *turn, *end;
-} chats[] = {
-    {"chatml", "<|im_start|>", "<|im_end|>"},
-    {"llama3", "<|start_header_id|>", "<|eot_id|>"},
-    {"gemma", "<start_of_turn>", "<end_of_turn>"},
-};
-
 telex_status backend_info(void *self, struct telex_model_info *out) {
     const struct backend *b = self;
     const struct model *m = b->model;
@@ -130,7 +122,6 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
         .max_batch = CONTEXT_MAX_BATCH,
         .bos = tokenizer_bos(m->tokenizer),
         .eos = tokenizer_eos(m->tokenizer),
-        .eot = -1,
         .add_bos = tokenizer_adds_bos(m->tokenizer),
         .weight_bytes = m->weight_bytes,
         .kv_bytes_per_token = kv_bytes_per_token(&m->arch),
@@ -139,16 +130,10 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
         .device = b->device,
         .model = m->title,
         .weights_sha256 = m->sha256,
-        .chat = "",
     };
     const uint32_t size = out->size < sizeof(info) ? out->size : sizeof(info);
 
-    for (size_t i = 0; i < sizeof(chats) / sizeof(chats[0]) && info.eot < 0; i++)
-        if (tokenizer_find_control(m->tokenizer, chats[i].turn) >= 0 &&
-            strstr(m->chat_template, chats[i].turn)) {
-            info.chat = chats[i].name;
-            info.eot = tokenizer_find_control(m->tokenizer, chats[i].end);
-        }
+    info.chat = speech_chat(m->tokenizer, m->chat_template, &info.eot);
     info.size = size;
     memcpy(out, &info, size);
     return TELEX_OK;
@@ -156,35 +141,11 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
 
 int64_t backend_tokenize(void *self, struct telex_bytes text, uint32_t flags, int32_t *ids,
                          uint64_t capacity) {
-    const struct backend *b = self;
-    struct token_list list = {0};
-    int64_t n;
-
-    if (tokenizer_encode(b->model->tokenizer, (const char *)text.data, text.size,
-                         flags & TELEX_TOKENIZE_CONTROL ? TOKENIZER_CONTROL : 0, &list) != 0)
-        return TELEX_LIMIT;
-    n = (int64_t)list.n;
-    if (list.n > 0)
-        memcpy(ids, list.ids, (list.n < capacity ? list.n : capacity) * sizeof(*ids));
-    free(list.ids);
-    return n;
+    return speech_tokenize(((const struct backend *)self)->model->tokenizer, text, flags, ids, capacity);
 }
 
 int64_t backend_detokenize(void *self, const int32_t *ids, uint64_t n, uint8_t *out, uint64_t capacity) {
-    const struct tokenizer *tok = ((const struct backend *)self)->model->tokenizer;
-    uint64_t used = 0;
-
-    for (uint64_t i = 0; i < n; i++) {
-        const char *bytes;
-        const size_t length = tokenizer_piece(tok, ids[i], &bytes);
-
-        if (tokenizer_is_control(tok, ids[i]))
-            continue;
-        if (used < capacity)
-            memcpy(out + used, bytes, length < capacity - used ? length : capacity - used);
-        used += length;
-    }
-    return (int64_t)used;
+    return speech_detokenize(((const struct backend *)self)->model->tokenizer, ids, n, out, capacity);
 }
 
 /* ---- contexts ---- */

@@ -129,7 +129,7 @@ static int init_fixed(struct context *ctx) {
     struct forward *f = &ctx->forward;
     int err = 0;
 
-    f->max_pages = ctx->kv.max_pages;
+    f->max_pages = ctx->kv.pages.max_pages;
     f->score_stride = (size_t)f->max_pages * KV_PAGE;
     f->scores = grow(threads * (a->n_heads / a->n_kv_heads) * f->score_stride * sizeof(float), &err);
     f->page_list = grow((size_t)threads * 2 * f->max_pages * sizeof(*f->page_list), &err);
@@ -219,7 +219,7 @@ static int check_batch(const struct context *ctx, const struct context_batch *b)
     if (b->n == 0 || b->n > CONTEXT_MAX_BATCH)
         return -EINVAL;
     for (uint32_t s = 0; s < ctx->n_seq; s++)
-        next[s] = ctx->kv.seqs[s].n;
+        next[s] = ctx->kv.pages.seqs[s].n;
     for (uint32_t r = 0; r < b->n; r++) {
         if (b->seq[r] >= ctx->n_seq || b->token[r] < 0 || (uint32_t)b->token[r] >= ctx->model->n_vocab)
             return -EINVAL;
@@ -237,12 +237,12 @@ static int check_batch(const struct context *ctx, const struct context_batch *b)
 /* Give every sequence the pages for its rows. next[s] is where it will end. */
 static int extend_all(struct context *ctx) {
     for (uint32_t s = 0; s < ctx->n_seq; s++) {
-        const uint32_t before = ctx->kv.seqs[s].n, after = ctx->lengths[s];
+        const uint32_t before = ctx->kv.pages.seqs[s].n, after = ctx->lengths[s];
 
         ctx->lengths[s] = before;
-        if (after > before && kv_extend(&ctx->kv, s, after - before) != 0) {
+        if (after > before && pages_extend(&ctx->kv.pages, s, after - before) != 0) {
             for (uint32_t t = 0; t < s; t++)
-                kv_trim(&ctx->kv, t, ctx->lengths[t]);
+                pages_trim(&ctx->kv.pages, t, ctx->lengths[t]);
             return -ENOSPC;
         }
     }
@@ -251,7 +251,7 @@ static int extend_all(struct context *ctx) {
 
 static void take_back(struct context *ctx) {
     for (uint32_t s = 0; s < ctx->n_seq; s++)
-        kv_trim(&ctx->kv, s, ctx->lengths[s]);
+        pages_trim(&ctx->kv.pages, s, ctx->lengths[s]);
 }
 
 static void prepare_rows(struct context *ctx, const struct context_batch *b) {
@@ -261,7 +261,8 @@ static void prepare_rows(struct context *ctx, const struct context_batch *b) {
     for (uint32_t r = 0; r < b->n; r++) {
         float *turn = f->turn + (size_t)r * 2 * half;
 
-        ctx->rows[r] = (struct forward_row){ctx->kv.seqs[b->seq[r]].pages, (uint32_t)b->pos[r], b->token[r]};
+        ctx->rows[r] =
+            (struct forward_row){ctx->kv.pages.seqs[b->seq[r]].pages, (uint32_t)b->pos[r], b->token[r]};
         for (uint32_t i = 0; i < half; i++) {
             const double angle = b->pos[r] * ctx->inverse_freq[i];
 
@@ -339,7 +340,7 @@ int context_decode(struct context *ctx, const struct context_batch *b, context_t
 }
 
 uint32_t context_length(const struct context *ctx, uint32_t seq) {
-    return seq < ctx->n_seq ? ctx->kv.seqs[seq].n : 0;
+    return seq < ctx->n_seq ? ctx->kv.pages.seqs[seq].n : 0;
 }
 
 int context_copy(struct context *ctx, uint32_t dst, uint32_t src, uint32_t from, int64_t to) {
@@ -347,13 +348,13 @@ int context_copy(struct context *ctx, uint32_t dst, uint32_t src, uint32_t from,
         return -EINVAL;
     if (to > UINT32_MAX)
         return -EINVAL;
-    return kv_copy(&ctx->kv, dst, src, from, to < 0 ? ctx->kv.seqs[src].n : (uint32_t)to);
+    return pages_share(&ctx->kv.pages, dst, src, from, to < 0 ? ctx->kv.pages.seqs[src].n : (uint32_t)to);
 }
 
 int context_trim(struct context *ctx, uint32_t seq, uint32_t from) {
     if (seq >= ctx->n_seq)
         return -EINVAL;
-    kv_trim(&ctx->kv, seq, from);
+    pages_trim(&ctx->kv.pages, seq, from);
     return 0;
 }
 

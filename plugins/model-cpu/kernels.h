@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "matrix.h"
+#include "pages.h"
 
 /* Rows of activations as a matrix product reads them: f32, and small integers with one scale for every 32
  * values.
@@ -72,7 +73,7 @@ struct attend {
     const uint16_t *const *v; /* per page: (head_dim / 16, 64, 16) f16 */
 };
 
-enum { KV_PAGE = 64 /* positions */, KV_TILE = 16 };
+enum { KV_TILE = 16 };
 
 struct kernels {
     const char *name;
