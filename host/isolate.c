@@ -42,7 +42,7 @@ static int keep(struct isolate *iso, const struct message *message, const void *
     o->message = *message;
     o->slot_bytes = slot_bytes;
     o->passes = passes;
-    if (message->inline_size)
+    if (payload)
         memcpy(o->inline_bytes, payload, message->inline_size);
     *iso->last = o;
     iso->last = &o->next;

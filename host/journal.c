@@ -46,12 +46,33 @@ static void bind_bytes(sqlite3_stmt *stmt, int at, struct telex_bytes bytes, boo
         sqlite3_bind_blob(stmt, at, data, (int)bytes.size, SQLITE_STATIC);
 }
 
-/* Add n to one of an edge's counters. */
-static int count(struct journal *j, int statement, uint32_t edge, int64_t n) {
-    sqlite3_stmt *stmt = j->stmt[statement];
-    sqlite3_bind_int64(stmt, 1, n);
-    sqlite3_bind_int64(stmt, 2, edge);
-    return step(stmt);
+/* Add n to one of an edge's counters; the edge's row changes once a transaction, in write_counts. */
+static int count(struct journal *j, enum journal_counter counter, uint32_t edge, int64_t n) {
+    if (edge >= j->n_counts) {
+        uint32_t more = edge + 64;
+        struct edge_counts *counts = realloc(j->counts, more * sizeof(*counts));
+        if (!counts)
+            return SQLITE_NOMEM;
+        memset(counts + j->n_counts, 0, (more - j->n_counts) * sizeof(*counts));
+        j->counts = counts;
+        j->n_counts = more;
+    }
+    j->counts[edge].changed = true;
+    j->counts[edge].added[counter] += n;
+    return SQLITE_OK;
+}
+
+static int write_counts(struct journal *j) {
+    int got = SQLITE_OK;
+    for (uint32_t edge = 0; got == SQLITE_OK && edge < j->n_counts; edge++) {
+        if (!j->counts[edge].changed)
+            continue;
+        for (int i = 0; i < COUNTERS; i++)
+            sqlite3_bind_int64(j->stmt[S_COUNT], i + 1, j->counts[edge].added[i]);
+        sqlite3_bind_int64(j->stmt[S_COUNT], COUNTERS + 1, edge);
+        got = step(j->stmt[S_COUNT]);
+    }
+    return got;
 }
 
 static int apply_put(struct journal *j, const struct journal_put *put) {
@@ -74,9 +95,9 @@ static int apply_put(struct journal *j, const struct journal_put *put) {
         sqlite3_bind_int(stmt, 3, put->targets[i].state);
         got = step(stmt);
         if (got == SQLITE_OK)
-            got = count(j, S_COUNT_IN, put->targets[i].edge, 1);
+            got = count(j, COUNT_IN, put->targets[i].edge, 1);
         if (got == SQLITE_OK && put->targets[i].state == DELIVERY_DROPPED)
-            got = count(j, S_COUNT_DROPPED, put->targets[i].edge, 1);
+            got = count(j, COUNT_DROPPED, put->targets[i].edge, 1);
     }
     return got;
 }
@@ -90,15 +111,15 @@ static int apply_change(struct journal *j, const char *stage, const struct journ
     return step(stmt);
 }
 
-/* Move the input's row to another state and count it there. */
-static int settle(struct journal *j, const struct journal_op *op, int state, int counter) {
+/* Move the input's row to another state and count it there (COUNTERS: nowhere). */
+static int settle(struct journal *j, const struct journal_op *op, int state, enum journal_counter counter) {
     sqlite3_stmt *stmt = j->stmt[S_SETTLE];
     sqlite3_bind_int(stmt, 1, state);
     sqlite3_bind_int64(stmt, 2, op->attempts);
     sqlite3_bind_int64(stmt, 3, op->edge);
     sqlite3_bind_int64(stmt, 4, op->seq);
     int got = step(stmt);
-    return got == SQLITE_OK && counter >= 0 ? count(j, counter, op->edge, 1) : got;
+    return got == SQLITE_OK && counter < COUNTERS ? count(j, counter, op->edge, 1) : got;
 }
 
 static int apply_step(struct journal *j, const struct journal_op *op) {
@@ -108,7 +129,7 @@ static int apply_step(struct journal *j, const struct journal_op *op) {
     for (uint32_t i = 0; got == SQLITE_OK && i < op->n_changes; i++)
         got = apply_change(j, op->stage, &op->changes[i]);
     if (got == SQLITE_OK && op->edge)
-        got = settle(j, op, DELIVERY_DONE, S_COUNT_DELIVERED);
+        got = settle(j, op, DELIVERY_DONE, COUNT_DELIVERED);
     return got;
 }
 
@@ -122,7 +143,7 @@ static int apply_quarantine(struct journal *j, const struct journal_op *op) {
     sqlite3_bind_int64(stmt, 6, op->attempts);
     sqlite3_bind_int64(stmt, 7, j->now_ms);
     int got = step(stmt);
-    return got == SQLITE_OK ? settle(j, op, DELIVERY_QUARANTINED, S_COUNT_QUARANTINED) : got;
+    return got == SQLITE_OK ? settle(j, op, DELIVERY_QUARANTINED, COUNT_QUARANTINED) : got;
 }
 
 static int leave_quarantine(struct journal *j, const struct journal_op *op, int state, int counter) {
@@ -131,7 +152,7 @@ static int leave_quarantine(struct journal *j, const struct journal_op *op, int 
     sqlite3_bind_int64(stmt, 2, op->seq);
     int got = step(stmt);
     if (got == SQLITE_OK)
-        got = count(j, S_COUNT_QUARANTINED, op->edge, -1);
+        got = count(j, COUNT_QUARANTINED, op->edge, -1);
     return got == SQLITE_OK ? settle(j, op, state, counter) : got;
 }
 
@@ -140,15 +161,15 @@ static int apply(struct journal *j, const struct journal_op *op) {
     case JOURNAL_STEP:
         return apply_step(j, op);
     case JOURNAL_ATTEMPT:
-        return settle(j, op, DELIVERY_WAITING, -1);
+        return settle(j, op, DELIVERY_WAITING, COUNTERS);
     case JOURNAL_QUARANTINE:
         return apply_quarantine(j, op);
     case JOURNAL_SUPERSEDE:
-        return settle(j, op, DELIVERY_SUPERSEDED, S_COUNT_SUPERSEDED);
+        return settle(j, op, DELIVERY_SUPERSEDED, COUNT_SUPERSEDED);
     case JOURNAL_RETRY:
-        return leave_quarantine(j, op, DELIVERY_WAITING, -1);
+        return leave_quarantine(j, op, DELIVERY_WAITING, COUNTERS);
     case JOURNAL_DROP:
-        return leave_quarantine(j, op, DELIVERY_DROPPED, S_COUNT_DROPPED);
+        return leave_quarantine(j, op, DELIVERY_DROPPED, COUNT_DROPPED);
     case JOURNAL_BARRIER:
         return SQLITE_OK;
     }
@@ -185,8 +206,12 @@ static int commit_batch(struct journal *j, struct journal_op *first) {
     int got = step(j->stmt[S_BEGIN]);
     if (got != SQLITE_OK)
         return got;
+    if (j->counts)
+        memset(j->counts, 0, j->n_counts * sizeof(*j->counts));
     for (struct journal_op *op = first; got == SQLITE_OK && op; op = op->next)
         got = apply(j, op);
+    if (got == SQLITE_OK)
+        got = write_counts(j);
     if (got == SQLITE_OK)
         got = expire(j, expire_before_ms);
     if (got == SQLITE_OK) {

@@ -23,11 +23,9 @@ static const char *const write_sql[S_WRITE_COUNT] = {
     [S_MSG] = "INSERT INTO msg(seq, schema, id, version, origin, at_ms, body) VALUES(?, ?, ?, ?, ?, ?, ?)",
     [S_DELIVERY] = "INSERT INTO delivery(edge, seq, state) VALUES(?, ?, ?)",
     [S_SETTLE] = "UPDATE delivery SET state = ?, attempts = ? WHERE edge = ? AND seq = ?",
-    [S_COUNT_IN] = "UPDATE edge SET n_in = n_in + ? WHERE id = ?",
-    [S_COUNT_DELIVERED] = "UPDATE edge SET n_delivered = n_delivered + ? WHERE id = ?",
-    [S_COUNT_SUPERSEDED] = "UPDATE edge SET n_superseded = n_superseded + ? WHERE id = ?",
-    [S_COUNT_QUARANTINED] = "UPDATE edge SET n_quarantined = n_quarantined + ? WHERE id = ?",
-    [S_COUNT_DROPPED] = "UPDATE edge SET n_dropped = n_dropped + ? WHERE id = ?",
+    [S_COUNT] =
+        "UPDATE edge SET n_in = n_in + ?, n_delivered = n_delivered + ?, n_superseded = n_superseded + ?,"
+        " n_quarantined = n_quarantined + ?, n_dropped = n_dropped + ? WHERE id = ?",
     [S_KV_PUT] = "INSERT INTO kv(stage, key, value) VALUES(?1, ?2, ?3)"
                  " ON CONFLICT(stage, key) DO UPDATE SET value = ?3",
     [S_KV_DEL] = "DELETE FROM kv WHERE stage = ? AND key = ?",
@@ -223,6 +221,7 @@ static void release(struct journal *j) {
     pthread_mutex_destroy(&j->lock);
     pthread_mutex_destroy(&j->read_lock);
     pthread_cond_destroy(&j->work);
+    free(j->counts);
     free(j->crash_where);
     free(j->path);
     free(j);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* journal_file.h - inside of the journal, shared by its writer (journal.c), its opening and closing (journal_file.c)
- * and its readers (journal_read.c). */
+/* journal_file.h - inside of the journal, shared by its writer (journal.c), its opening and closing
+ * (journal_file.c) and its readers (journal_read.c). */
 #ifndef HOST_JOURNAL_FILE_H
 #define HOST_JOURNAL_FILE_H
 
@@ -16,11 +16,7 @@ enum journal_statement {
     S_MSG,
     S_DELIVERY,
     S_SETTLE,
-    S_COUNT_IN,
-    S_COUNT_DELIVERED,
-    S_COUNT_SUPERSEDED,
-    S_COUNT_QUARANTINED,
-    S_COUNT_DROPPED,
+    S_COUNT,
     S_KV_PUT,
     S_KV_DEL,
     S_QUARANTINE,
@@ -32,6 +28,21 @@ enum journal_statement {
     S_WRITE_COUNT
 };
 
+/* In the order of S_COUNT's parameters. */
+enum journal_counter {
+    COUNT_IN,
+    COUNT_DELIVERED,
+    COUNT_SUPERSEDED,
+    COUNT_QUARANTINED,
+    COUNT_DROPPED,
+    COUNTERS
+};
+
+struct edge_counts {
+    int64_t added[COUNTERS];
+    bool changed;
+};
+
 struct journal {
     char *path;
     int lock_fd; /* holds the only writer's lock */
@@ -41,6 +52,8 @@ struct journal {
     /* the writer's, used by its thread only once it runs */
     sqlite3 *db;
     sqlite3_stmt *stmt[S_WRITE_COUNT];
+    struct edge_counts *counts; /* owned; what the open transaction adds, by edge */
+    uint32_t n_counts;
     int64_t now_ms;
     char *crash_where;
     int64_t crash_after;
@@ -52,7 +65,7 @@ struct journal {
     pthread_cond_t work;
     struct journal_op *first, **last;
     bool closing;
-    atomic_bool closing_now;         /* give up waiting for a full disk */
+    atomic_bool closing_now;          /* give up waiting for a full disk */
     _Atomic int64_t expire_before_ms; /* 0: nothing to expire */
 
     pthread_mutex_t read_lock; /* the reader connection */

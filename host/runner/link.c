@@ -126,7 +126,7 @@ static int put(struct link_out *out, const struct message *message, const void *
     if (atomic_load_explicit(&out->mine->ring_full, memory_order_relaxed))
         atomic_store(&out->mine->ring_full, 0);
     ring_write(out, out->written, message, sizeof(*message));
-    if (message->inline_size)
+    if (payload)
         ring_write(out, out->written + sizeof(*message), payload, message->inline_size);
     out->written += bytes;
     atomic_store(&out->mine->written, out->written);
