@@ -361,3 +361,7 @@ int context_trim(struct context *ctx, uint32_t seq, uint32_t from) {
 void context_cancel(struct context *ctx) {
     atomic_store(&ctx->cancel, true);
 }
+
+void context_clock(struct context *ctx, struct forward_clock *clock) {
+    ctx->forward.clock = clock;
+}

@@ -53,6 +53,10 @@ uint32_t context_length(const struct context *ctx, uint32_t seq);
 int context_copy(struct context *ctx, uint32_t dst, uint32_t src, uint32_t from, int64_t to);
 int context_trim(struct context *ctx, uint32_t seq, uint32_t from);
 
+/* Add up where passes spend their time; NULL ends it. Borrowed. */
+struct forward_clock;
+void context_clock(struct context *ctx, struct forward_clock *clock);
+
 /* Make the running decode, if any, return -ECANCELED soon. [any] */
 void context_cancel(struct context *ctx);
 

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- from activations to rows of a product ---- */
 
@@ -217,13 +218,10 @@ static uint32_t count_pieces(const struct forward *f, const struct step *step) {
     return 0;
 }
 
-static void run_piece(void *arg, size_t index, uint32_t piece, uint32_t thread) {
-    struct forward *f = arg;
+static void do_piece(struct forward *f, size_t index, uint32_t piece, uint32_t thread) {
     const struct step *step = &f->model->steps[f->first_step + index];
     const struct layer *layer = &f->model->layers[step->layer];
 
-    if (atomic_load_explicit(f->cancel, memory_order_relaxed))
-        return; /* the walk runs out, its results are dropped */
     switch (step->op) {
     case STEP_EMBED:
         embed(f, piece);
@@ -256,6 +254,28 @@ static void run_piece(void *arg, size_t index, uint32_t piece, uint32_t thread) 
         head(f, piece);
         break;
     }
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void run_piece(void *arg, size_t index, uint32_t piece, uint32_t thread) {
+    struct forward *f = arg;
+    uint64_t from;
+
+    if (atomic_load_explicit(f->cancel, memory_order_relaxed))
+        return; /* the walk runs out, its results are dropped */
+    if (!f->clock || thread >= FORWARD_CLOCK_THREADS) {
+        do_piece(f, index, piece, thread);
+        return;
+    }
+    from = now_ns();
+    do_piece(f, index, piece, thread);
+    f->clock->ns[thread][f->model->steps[f->first_step + index].op] += now_ns() - from;
 }
 
 int forward_run(struct forward *f, size_t first_step) {

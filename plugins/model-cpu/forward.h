@@ -16,6 +16,13 @@ struct forward_row {
     int32_t token;
 };
 
+enum { FORWARD_CLOCK_THREADS = 64, FORWARD_CLOCK_OPS = 32 /* more than there are kinds of steps */ };
+
+/* Where a pass spends its time: nanoseconds inside pieces, waiting not counted. */
+struct forward_clock {
+    uint64_t ns[FORWARD_CLOCK_THREADS][FORWARD_CLOCK_OPS];
+};
+
 /* Everything the threads share during a pass. Buffers hold `n` rows. */
 struct forward {
     const struct model *model;
@@ -44,7 +51,8 @@ struct forward {
     struct acts *ones; /* [n_asked] each row of `last` as a batch of its own, for rows that ask for some */
     uint32_t *pieces;  /* [n_steps] */
     size_t first_step;
-    const atomic_bool *cancel; /* once set, what the buffers hold is worth nothing */
+    struct forward_clock *clock; /* NULL: time is not taken */
+    const atomic_bool *cancel;   /* once set, what the buffers hold is worth nothing */
 };
 
 /* Walk the model's steps from `first_step` on; afterwards logits hold what was asked for. 0 or -ENOMEM. */

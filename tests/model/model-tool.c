@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model-tool - what the tests in Python see of the model libraries.
  *
- *   model-tool check FILE                    open everything; exit 1 with the error on stderr
- *   model-tool tokenize FILE plain|control   stdin: (u32 length, bytes)*  stdout: (u32 n, ids, u32 length,
- * bytes)* model-tool dequantise FILE TENSOR        stdout: f32 values model-tool plan FILE print the steps of
- * a forward pass model-tool logits FILE THREADS CHUNK     stdin: (u32 n, u32 from, ids)*  stdout: f32 (n -
- * from, n_vocab) for each model-tool bench FILE THREADS PROMPT GENERATED [ROUNDS]
+ *   model-tool check FILE                  open everything; exit 1 with the error on stderr
+ *   model-tool tokenize FILE plain|control stdin: (u32 length, bytes)*; stdout: (u32 n, ids, u32 length,
+ * bytes)* model-tool dequantise FILE TENSOR      stdout: f32 values model-tool plan FILE print the steps of a
+ * forward pass model-tool logits FILE THREADS CHUNK   stdin: (u32 n, u32 from, ids)*; stdout: f32 (n - from,
+ * n_vocab) each model-tool bench FILE THREADS          see model-bench.c
  *
  * `logits` feeds CHUNK tokens a batch. All numbers are little-endian; TELEX_CPU picks the kernels. */
 #include <errno.h>

@@ -9,6 +9,7 @@ import pytest
 
 SMOLLM = "SmolLM2-135M-Instruct.Q4_1.gguf"
 QWEN = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
+GEMMA = "gemma-3-270m-q4_k_m.gguf"
 
 
 def models_dir():
