@@ -2,8 +2,8 @@
 /* feed-field.c - which element is which field of a feed or an item, and what its characters mean.
  *
  * A field keeps the value of the highest rank; of two with the same rank the later one, as readers of feeds
- * do, except that authors add up and the first link stays. Elements of places that are not ours never touch a
- * field. */
+ * do, except that authors add up, and that of several texts or of several links with href the first stays.
+ * Elements of places that are not ours never touch a field. */
 #include "feed-xml.h"
 
 #include <ctype.h>
@@ -17,6 +17,7 @@
 
 #define FIELD_TEXT_BYTES 4096 /* fields of one line */
 #define AUTHORS_BYTES    512
+#define RANK_LINK_TEXT   9 /* a link of RSS: of several the last holds */
 
 enum {
     CORE = 1 << NS_CORE,
@@ -64,7 +65,7 @@ static const struct rule {
     {"creator", DC, FEED | ITEM, FIELD_AUTHOR, 9, TEXT_IS_PLAIN},
     {"author", DC, FEED | ITEM, FIELD_AUTHOR, 9, TEXT_IS_PLAIN},
     {"managingEditor", CORE, FEED, FIELD_AUTHOR, 5, TEXT_IS_PLAIN},
-    {"author", ITUNES, FEED | ITEM, FIELD_AUTHOR, 3, TEXT_IS_PLAIN},
+    {"author", ITUNES, FEED | ITEM, FIELD_AUTHOR, 6, TEXT_IS_PLAIN},
     {"name", CORE, PERSON, FIELD_NAME, 9, TEXT_IS_PLAIN},
     {"email", CORE, PERSON, FIELD_EMAIL, 9, TEXT_IS_PLAIN},
     {"pubDate", CORE, FEED | ITEM, FIELD_PUBLISHED, 9, TEXT_IS_PLAIN},
@@ -142,7 +143,7 @@ static void start_person(struct feed_reader *r, struct frame *frame, enum feed_p
 static void set_link(struct feed_reader *r, enum feed_place place, const char *url, int rank) {
     bool item = place == IN_ITEM;
     int *have = item ? &r->draft.rank[FIELD_LINK] : &r->feed_rank[FIELD_LINK];
-    if (!url || !*url || rank <= *have)
+    if (!url || !*url || rank < *have || (rank == *have && rank != RANK_LINK_TEXT))
         return;
     *have = rank;
     const char *clean = feed_text(r->feed, url, strlen(url), true, URL_LIMIT_BYTES, NULL);
@@ -157,7 +158,7 @@ static void start_link(struct feed_reader *r, struct frame *frame, enum feed_pla
     frame->place = IN_IGNORED;
     if (!href) {
         if (!rel || !strcasecmp(rel, "alternate"))
-            feed_capture(r, FIELD_LINK, 9, TEXT_IS_PLAIN, false);
+            feed_capture(r, FIELD_LINK, RANK_LINK_TEXT, TEXT_IS_PLAIN, false);
         return;
     }
     if (strlen(href) > URL_LIMIT_BYTES)
@@ -167,7 +168,8 @@ static void start_link(struct feed_reader *r, struct frame *frame, enum feed_pla
         return;
     if (!rel || !strcasecmp(rel, "alternate") || !*rel) {
         bool page = !type || !strcasecmp(type, "text/html") || !strcasecmp(type, "application/xhtml+xml");
-        set_link(r, place, url, page ? 8 : 4);
+        int rank = r->feed->kind == FEED_ATOM ? 8 : RANK_LINK_TEXT;
+        set_link(r, place, url, page ? rank : 4);
     } else if (place == IN_FEED && !strcasecmp(rel, "hub")) {
         r->feed->hub = url;
     } else if (place == IN_FEED && !strcasecmp(rel, "self") && !*r->feed->moved) {
@@ -254,13 +256,12 @@ void feed_field_start(struct feed_reader *r, enum feed_ns ns, const char *name, 
     r->capture.name = rule->name;
 }
 
-/* Decode base64 in place; what is no base64 stays as it is. */
-static void decode_base64(struct buf *buf) {
+/* Append what the base64 stands for. False where it is none; `out` then holds a part of it. */
+static bool decode_base64(struct buf *out, const struct buf *base64) {
     uint32_t bits = 0;
     unsigned n = 0;
-    size_t out = 0;
-    for (size_t i = 0; i < buf->len; i++) {
-        unsigned char c = (unsigned char)buf->data[i];
+    for (size_t i = 0; i < base64->len; i++) {
+        unsigned char c = (unsigned char)base64->data[i];
         int value = c >= 'A' && c <= 'Z'   ? c - 'A'
                     : c >= 'a' && c <= 'z' ? c - 'a' + 26
                     : c >= '0' && c <= '9' ? c - '0' + 52
@@ -268,23 +269,38 @@ static void decode_base64(struct buf *buf) {
                     : c == '/'             ? 63
                                            : -1;
         if (value < 0 && !isspace(c) && c != '=')
-            return;
+            return false;
         if (value < 0)
             continue;
         bits = bits << 6 | (uint32_t)value;
         if (++n % 4 == 0) {
             for (int shift = 16; shift >= 0; shift -= 8)
-                buf->data[out++] = (char)(bits >> shift & 0xFF);
+                buf_add_byte(out, (char)(bits >> shift & 0xFF));
             bits = 0;
         }
     }
     if (n % 4 >= 2)
-        buf->data[out++] = (char)(bits >> (n % 4 == 2 ? 4 : 10) & 0xFF);
+        buf_add_byte(out, (char)(bits >> (n % 4 == 2 ? 4 : 10) & 0xFF));
     if (n % 4 == 3)
-        buf->data[out++] = (char)(bits >> 2 & 0xFF);
-    buf->len = out;
-    if (buf->data)
-        buf->data[out] = 0;
+        buf_add_byte(out, (char)(bits >> 2 & 0xFF));
+    return true;
+}
+
+/* The characters of a field that comes in base64, or is of a type that would, in place of them. What is none
+ * stays as it is; a title of such a type is text then. False: the field is no text. */
+static bool unpack(struct capture *c) {
+    c->markup.len = 0;
+    bool decoded = decode_base64(&c->markup, &c->raw);
+    bool other = c->text == TEXT_IS_OTHER;
+    if (decoded && (!other || text_is_utf8(buf_text(&c->markup), c->markup.len))) {
+        struct buf raw = c->raw;
+        c->raw = c->markup;
+        c->markup = raw;
+        return true;
+    }
+    if (other && (!decoded || c->field == FIELD_TITLE))
+        c->text = TEXT_IS_PLAIN;
+    return !other || c->text == TEXT_IS_PLAIN;
 }
 
 /* The captured field as clean text. */
@@ -294,9 +310,7 @@ static const char *captured(struct feed_reader *r, bool one_line, size_t limit, 
     const char *base = r->frames[r->depth - 1].base;
     if (c->text == TEXT_IS_OTHER && !c->base64)
         return "";
-    if (c->base64)
-        decode_base64(&c->raw);
-    if (c->base64 && c->text == TEXT_IS_OTHER && !text_is_utf8(buf_text(&c->raw), c->raw.len))
+    if (c->base64 && !unpack(c))
         return "";
     const char *raw = buf_text(&c->raw);
     bool markup = (c->text == TEXT_IS_MARKUP || c->children) && !c->base64;
@@ -357,6 +371,15 @@ static const char *resolved(struct feed_reader *r) {
     return url ? url : "";
 }
 
+/* An id that is no address of its own: a path, or in Atom a relative one under an xml:base. */
+static const char *identity(struct feed_reader *r) {
+    const char *id = one_line(r), *base = r->frames[r->depth - 1].base;
+    bool based = r->feed->kind == FEED_ATOM && base != r->frames[0].base;
+    if (*id == '/' || (based && strchr(id, '/') && !strpbrk(id, ": ")))
+        return resolved(r);
+    return id;
+}
+
 static void end_feed_field(struct feed_reader *r, enum feed_field field) {
     struct feed *feed = r->feed;
     const char *lang = r->frames[r->depth - 1].lang;
@@ -370,7 +393,7 @@ static void end_feed_field(struct feed_reader *r, enum feed_field field) {
         feed->subtitle_lang = lang;
         break;
     case FIELD_GUID:
-        feed->id = *one_line(r) == '/' ? resolved(r) : one_line(r);
+        feed->id = identity(r);
         break;
     case FIELD_PUBLISHED:
         feed->published_text = one_line(r);
@@ -420,7 +443,7 @@ static void end_item_field(struct feed_reader *r, enum feed_field field) {
         item->content_lang = lang;
         break;
     case FIELD_GUID:
-        item->guid = *one_line(r) == '/' ? resolved(r) : one_line(r);
+        item->guid = identity(r);
         break;
     case FIELD_ORIGIN:
         item->origin = resolved(r);
@@ -462,12 +485,16 @@ void feed_field_end(struct feed_reader *r) {
         return;
     }
     if (field == FIELD_LINK) {
+        if (!*one_line(r))
+            return;
         set_link(r, r->in_item ? IN_ITEM : IN_FEED, resolved(r), c->rank);
         return;
     }
     bool empty = !c->raw.len && !c->children;
     if (empty && *have)
         return; /* an empty element says nothing against a full one */
+    if (r->in_item && field == FIELD_CONTENT && c->rank == *have && *r->draft.item.content)
+        return;
     if (r->in_item && field == FIELD_SUMMARY && c->rank == *have && r->draft.summary_name != c->name) {
         field = FIELD_CONTENT; /* both <summary> and <description>: the first is the summary */
         have = &r->draft.rank[field];
@@ -553,8 +580,9 @@ static void conclude(struct feed_reader *r) {
         item->published_text = d->created_text;
         item->published_ms = date_parse(d->created_text);
     }
-    if (!*item->lang)
-        item->lang = r->frames[r->depth - 1].lang;
+    const char *langs[] = {r->frames[r->depth - 1].lang, item->content_lang, item->summary_lang};
+    for (size_t i = 0; i < sizeof(langs) / sizeof(*langs) && !*item->lang; i++)
+        item->lang = langs[i];
 }
 
 void feed_item_end(struct feed_reader *r) {

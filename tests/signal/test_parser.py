@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import agreement
+import expectations
 
 PROGRAM = os.environ['TELEX_FEED_PARSE']
 DATA = pathlib.Path(__file__).parent / 'data' / 'feeds'
@@ -213,3 +214,50 @@ def test_it_agrees_with_feedparser(corpora):
     assert result['crashes'] == []
     assert result['fields'] > 1400 and result['documents'] > 2000
     assert share >= 0.99, [f[0] for f in result['failures']]
+
+
+# Expectations that telex does not share, each with its reason in README.md; a new one is looked at before it is listed.
+KNOWN = {'gofeed': 8, 'feedrs': 0, 'miniflux': 0, 'rome': 0}
+
+
+@pytest.mark.parametrize('name', KNOWN)
+def test_it_agrees_with_other_readers(corpora, name):
+    result = expectations.measure(PROGRAM, str(corpora), name)
+    print(f"{name}: {result['agree']} of {result['fields']} expectations agree")
+    assert result['crashes'] == [] and result['fields'] >= 6
+    assert len(result['failures']) <= KNOWN[name], result['failures']
+
+
+def atom(entry, head=''):
+    return f'<feed xmlns="http://www.w3.org/2005/Atom"{head}><entry>{entry}</entry></feed>'
+
+
+DECIDED = {
+    'the last of several links holds in RSS': (
+        '<rss><channel><item><link>http://a.example/1</link><link>http://a.example/2</link></item></channel></rss>',
+        'link', 'http://a.example/2'),
+    'an empty link takes nothing away': (
+        '<rss><channel><item><link>http://a.example/1</link><link/></item></channel></rss>',
+        'link', 'http://a.example/1'),
+    'the first of several links holds in Atom': (
+        atom('<link href="http://a.example/1"/><link href="http://a.example/2"/>'), 'link', 'http://a.example/1'),
+    'the first of several contents holds': (
+        atom('<content>one</content><content>two</content>'), 'content', 'one'),
+    'a title of an odd type is text': (atom('<title type="application/x-odd">test</title>'), 'title', 'test'),
+    'a title in base64 is unpacked': (
+        atom('<title type="application/octet-stream">UXVheSA8Yj5vcGVuPC9iPg==</title>'), 'title', 'Quay open'),
+    'content that is no base64 is text': (
+        atom('<content type="application/json">{"a":1}</content>'), 'content', '{"a":1}'),
+    'an id is relative to xml:base': (
+        atom('<id>a/1</id>', ' xml:base="http://a.example/x/"'), 'guid', 'http://a.example/x/a/1'),
+    'an id without base stays': (atom('<id>a/1</id>'), 'guid', 'a/1'),
+    'the language of the content is that of the item': (
+        atom('<content xml:lang="fr">oui</content>'), 'lang', 'fr'),
+}
+
+
+@pytest.mark.parametrize('what', DECIDED)
+def test_what_readers_decide_where_formats_do_not(what, tmp_path):
+    document, field, wanted = DECIDED[what]
+    (tmp_path / 'd').write_text(document)
+    assert parse(tmp_path / 'd', '--url', 'http://feed.example/f')['items'][0][field] == wanted
