@@ -5,7 +5,7 @@ CONFIG ?= configs/archive.yaml
 ONCE   ?=
 BUILD  ?= build
 
-.PHONY: help run seed build test check-models soak bench bench-host bench-cluster bench-decode fuzz install clean
+.PHONY: help run seed build test check-models soak bench bench-host bench-cluster bench-decode bench-signal fuzz install clean
 
 help:
 	@echo "make run          set up, then run the archive wire: real records in, dispatches out, a page on 127.0.0.1:8080"
@@ -15,7 +15,7 @@ help:
 	@echo "make build        the program and the plugins, in build/"
 	@echo "make check-models the decode of both models against llama.cpp and NumPy (slow)"
 	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
-	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode"
+	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode bench-signal"
 	@echo "make install      install below PREFIX (default /usr/local)"
 
 build:
@@ -45,9 +45,9 @@ soak:
 	@scripts/build $(BUILD)
 	@scripts/python tests/host/soak.py --build $(BUILD) --kills 200
 
-bench: bench-host bench-cluster bench-decode
+bench: bench-host bench-cluster bench-decode bench-signal
 
-bench-host bench-cluster bench-decode: bench-%:
+bench-host bench-cluster bench-decode bench-signal: bench-%:
 	@scripts/setup test
 	@scripts/build build-release release
 	@scripts/python tests/bench/$*.py --build build-release

@@ -502,18 +502,17 @@ static void live(const struct telex_stage *stage, struct telex_bytes options, in
         int due = due_timer(clock_ms(CLOCK_MONOTONIC));
         struct task task = {0};
         bool credit = false, recreate = run.recreate && !run.open_lease;
-        if (recreate)
-            run.recreate = false;
-        else if (run.n_tasks) {
+        if (!recreate && run.n_tasks) {
             task = run.tasks[0];
             memmove(run.tasks, run.tasks + 1, --run.n_tasks * sizeof(task));
-        } else if (due < 0) {
+        } else if (!recreate && due < 0) {
             credit = run.credit_due;
             run.credit_due = false;
         }
         pthread_mutex_unlock(&run.lock);
         if (recreate) {
             unmake(stage, self);
+            run.recreate = false; /* not before: what the old instance still says counts for nothing */
             self = make(stage, options);
         } else if (task.fn)
             task.fn(task.arg);
