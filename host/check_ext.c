@@ -13,6 +13,7 @@
 #include <telex/ext/metrics.h>
 #include <telex/ext/models.h>
 #include <telex/ext/timer.h>
+#include <telex-sdk/table.h>
 
 #include "check_host.h"
 
@@ -203,14 +204,16 @@ static telex_status models_info(const struct telex_host *table, const char *name
                                 struct telex_backend_info *out) {
     struct check_host *host = locked(table, "models.info");
     (void)name;
-    if (!out || out->size < sizeof(*out)) {
+    if (!out || out->size < TELEX_UP_TO(struct telex_backend_info, backend)) {
         check_find(host, "table.size", "models.info got a telex_backend_info whose size is not set");
         return (telex_status)unlocked(host, TELEX_INVALID);
     }
-    out->context_tokens = 2048;
-    out->model = "none";
-    out->weights_sha256 = "";
-    out->backend = "telex check";
+    const struct telex_backend_info info = {.size = sizeof(info),
+                                            .context_tokens = 2048,
+                                            .model = "none",
+                                            .weights_sha256 = "",
+                                            .backend = "telex check"};
+    telex_table_fill(out, &info, TELEX_UP_TO(struct telex_backend_info, backend));
     return (telex_status)unlocked(host, TELEX_OK);
 }
 
@@ -245,7 +248,7 @@ static telex_status models_generate(const struct telex_host *table, telex_lease 
     pthread_attr_t attributes;
     struct job *job = malloc(sizeof(*job));
     (void)lease, (void)name;
-    if (!job || !given || given->size < sizeof(*given) || !done || !job_id) {
+    if (!job || !given || given->size < TELEX_UP_TO(struct telex_job, drafts) || !done || !job_id) {
         check_find(host, "table.size",
                    "models.generate got a job whose size is not set, or no done or job_id");
         free(job);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include <telex-sdk/json.h>
+#include <telex-sdk/table.h>
 
 #include "check.h"
 
@@ -114,15 +115,16 @@ static telex_status host_view(const struct telex_host *table, const struct telex
     struct check_host *host = enter(table, "view");
     if (!is_held(host, rec, "view"))
         return leave(host, TELEX_INVALID);
-    if (!out || out->size < sizeof(*out)) {
+    if (!out || out->size < TELEX_UP_TO(struct telex_view, body)) {
         check_find(host, "table.size", "view got a telex_view whose size is not set");
         return leave(host, TELEX_INVALID);
     }
-    out->flags = 0;
-    out->version = rec->head.version;
-    out->schema = rec->head.schema;
-    out->id = rec->head.id;
-    out->body = rec->body;
+    const struct telex_view view = {.size = sizeof(view),
+                                    .version = rec->head.version,
+                                    .schema = rec->head.schema,
+                                    .id = rec->head.id,
+                                    .body = rec->body};
+    telex_table_fill(out, &view, TELEX_UP_TO(struct telex_view, body));
     return leave(host, TELEX_OK);
 }
 
@@ -302,7 +304,7 @@ static telex_status host_loan(const struct telex_host *table, telex_lease id, ui
     struct check_lease *lease = open_lease(host, id, "loan");
     if (!lease)
         return leave(host, TELEX_INVALID);
-    if (!out || out->size < sizeof(*out)) {
+    if (!out || out->size < TELEX_UP_TO(struct telex_loan, data)) {
         check_find(host, "table.size", "loan got a telex_loan whose size is not set");
         return leave(host, TELEX_INVALID);
     }

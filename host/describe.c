@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <telex-sdk/table.h>
+
 #include "loader.h"
 
 enum { LIST_MAX = 512, CHILD_MS = 5000, CHILD_OUTPUT_MAX_BYTES = 1 << 20, CHILD_FILES = 256 };
@@ -141,9 +143,9 @@ static const char *missing_call(const char *class_id, const void *table) {
 
 /* The size of each class as ABI 1.0 has it: a table is never shorter. */
 static uint32_t class_size(const char *class_id) {
-    return strcmp(class_id, TELEX_CLASS_STAGE) == 0      ? sizeof(struct telex_stage)
-           : strcmp(class_id, TELEX_CLASS_GENERATE) == 0 ? sizeof(struct telex_generate)
-                                                         : sizeof(struct telex_model);
+    return strcmp(class_id, TELEX_CLASS_STAGE) == 0      ? TELEX_UP_TO(struct telex_stage, destroy)
+           : strcmp(class_id, TELEX_CLASS_GENERATE) == 0 ? TELEX_UP_TO(struct telex_generate, close)
+                                                         : TELEX_UP_TO(struct telex_model, close);
 }
 
 const void *describe_class(const struct telex_plugin *plugin, const char **class_id, char *why,
@@ -162,7 +164,7 @@ const void *describe_class(const struct telex_plugin *plugin, const char **class
                         "headers",
                         plugin->abi_major, plugin->min_minor, TELEX_ABI_MAJOR, TELEX_ABI_MINOR),
                NULL;
-    if (plugin->size < sizeof(*plugin) || !plugin->provides)
+    if (plugin->size < TELEX_UP_TO(struct telex_plugin, provides) || !plugin->provides)
         return snprintf(why, why_size, "gives a plugin table that is too short; set .size and .provides"),
                NULL;
     for (int i = 0; i < 3; i++) {

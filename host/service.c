@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include <telex-sdk/message.h>
+#include <telex-sdk/table.h>
 
 #include "log.h"
 
@@ -95,14 +96,14 @@ static int64_t service_now_ms(const struct telex_host *host, int32_t clock) {
 static telex_status service_view(const struct telex_host *host, const struct telex_rec *rec,
                                  struct telex_view *out) {
     (void)host;
-    if (!rec || out->size < sizeof(*out))
+    if (!rec)
         return TELEX_INVALID;
-    *out = (struct telex_view){.size = sizeof(*out),
-                               .version = rec->version,
-                               .schema = rec->schema,
-                               .id = rec->id,
-                               .body = rec->body};
-    return TELEX_OK;
+    const struct telex_view view = {.size = sizeof(view),
+                                    .version = rec->version,
+                                    .schema = rec->schema,
+                                    .id = rec->id,
+                                    .body = rec->body};
+    return telex_table_fill(out, &view, TELEX_UP_TO(struct telex_view, body)) ? TELEX_OK : TELEX_INVALID;
 }
 
 static void service_retain(const struct telex_host *host, struct telex_rec *rec) {
@@ -154,7 +155,7 @@ static telex_status service_loan(const struct telex_host *host, telex_lease leas
                                  uint64_t capacity, struct telex_loan *out) {
     struct instance *instance = instance_of(host);
     struct stage *stage = instance->stage;
-    if (out->size < sizeof(*out) || port >= stage->n_out_ports)
+    if (!out || out->size < TELEX_UP_TO(struct telex_loan, data) || port >= stage->n_out_ports)
         return broken_rule(instance, "port-exists", lease);
     if (capacity > TELEX_BODY_MAX_BYTES)
         return TELEX_LIMIT;
@@ -182,8 +183,9 @@ static telex_status service_loan(const struct telex_host *host, telex_lease leas
     instance->loans = loan;
     step->n_loans++;
     unlock(instance);
-    *out = (struct telex_loan){
-        .size = sizeof(*out), .port = port, .handle = loan->handle, .capacity = capacity, .data = data};
+    const struct telex_loan lent = {
+        .size = sizeof(lent), .port = port, .handle = loan->handle, .capacity = capacity, .data = data};
+    telex_table_fill(out, &lent, TELEX_UP_TO(struct telex_loan, data));
     return TELEX_OK;
 }
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <telex-sdk/table.h>
+
 static struct remote *remote_of(const struct telex_host *host) {
     return host->impl;
 }
@@ -126,14 +128,14 @@ uint64_t rec_drop(struct telex_rec *rec) {
 static telex_status host_view(const struct telex_host *host, const struct telex_rec *rec,
                               struct telex_view *out) {
     (void)host;
-    if (!rec || !out || out->size < sizeof(*out))
+    if (!rec)
         return TELEX_INVALID;
-    out->flags = 0;
-    out->version = rec->head.version;
-    out->schema = rec->head.schema;
-    out->id = rec->head.id;
-    out->body = rec->body;
-    return TELEX_OK;
+    const struct telex_view view = {.size = sizeof(view),
+                                    .version = rec->head.version,
+                                    .schema = rec->head.schema,
+                                    .id = rec->head.id,
+                                    .body = rec->body};
+    return telex_table_fill(out, &view, TELEX_UP_TO(struct telex_view, body)) ? TELEX_OK : TELEX_INVALID;
 }
 
 static void host_retain(const struct telex_host *host, struct telex_rec *rec) {
@@ -311,7 +313,7 @@ static telex_status host_loan(const struct telex_host *host, telex_lease lease, 
                               uint64_t capacity, struct telex_loan *loan) {
     struct remote *remote = remote_of(host);
     telex_status status = TELEX_LIMIT;
-    if (!loan || loan->size < sizeof(*loan))
+    if (!loan || loan->size < TELEX_UP_TO(struct telex_loan, data))
         return TELEX_INVALID;
     pthread_mutex_lock(&remote->lock);
     bool certain = capacity <= TELEX_BODY_MAX_BYTES && count_output(remote, lease, port);

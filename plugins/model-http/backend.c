@@ -192,13 +192,15 @@ void http_close(void *self) {
 
 telex_status http_info(void *self, struct telex_backend_info *out) {
     struct http_backend *b = self;
-    if (out->size < sizeof(*out))
-        return TELEX_INVALID;
-    out->context_tokens = (uint32_t)b->config.context_tokens;
-    out->model = b->config.model;
-    out->weights_sha256 = "";
-    out->backend = b->name;
-    return TELEX_OK;
+    const struct telex_backend_info info = {
+        .size = sizeof(info),
+        .context_tokens = (uint32_t)b->config.context_tokens,
+        .model = b->config.model,
+        .weights_sha256 = "",
+        .backend = b->name,
+    };
+    return telex_table_fill(out, &info, TELEX_UP_TO(struct telex_backend_info, backend)) ? TELEX_OK
+                                                                                         : TELEX_INVALID;
 }
 
 /* ---- jobs ---- */
@@ -213,10 +215,11 @@ void http_job_destroy(struct http_job *job) {
 }
 
 static telex_status check_job(struct http_backend *b, const struct telex_job *job) {
-    if (!job || job->size < sizeof(*job) || job->n_messages == 0 || !job->messages || job->timeout_ms < 0)
+    if (!job || job->size < TELEX_UP_TO(struct telex_job, drafts) || job->n_messages == 0 || !job->messages ||
+        job->timeout_ms < 0)
         return refuse(b, TELEX_INVALID, "the job has no messages, a bad size or a negative time");
     for (uint32_t i = 0; i < job->n_messages; i++)
-        if (!job->messages[i] || job->messages[i]->size < sizeof(struct telex_message) ||
+        if (!job->messages[i] || job->messages[i]->size < TELEX_UP_TO(struct telex_message, text) ||
             job->messages[i]->role > TELEX_ROLE_ASSISTANT)
             return refuse(b, TELEX_INVALID, "a message has an unknown role or a bad size");
     const struct telex_sampler *s = job->sampler;

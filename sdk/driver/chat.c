@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <telex-sdk/table.h>
+
 int token_list_reserve(struct token_list *list, uint32_t more) {
     if (list->capacity - list->n >= more)
         return 0;
@@ -229,7 +231,7 @@ telex_status chat_tokens(const struct chat *chat, const struct telex_model *mode
                          struct token_list *out) {
     struct prompt p = {model_class, model, out, TELEX_OK};
     for (uint32_t i = 0; i < n_messages; i++)
-        if (!messages[i] || messages[i]->size < sizeof(struct telex_message) ||
+        if (!messages[i] || messages[i]->size < TELEX_UP_TO(struct telex_message, text) ||
             messages[i]->role > TELEX_ROLE_ASSISTANT)
             return TELEX_INVALID;
     put_token(&p, chat->bos);

@@ -197,7 +197,7 @@ static telex_status use_grammar(struct driver *d, struct telex_bytes schema, str
 
 static telex_status check_job(const struct telex_job *job, char *why, size_t why_size) {
     const char *wrong = NULL;
-    if (!job || job->size < sizeof(*job))
+    if (!job || job->size < TELEX_UP_TO(struct telex_job, drafts))
         wrong = "job: its size is too small";
     else if (job->n_messages == 0 || !job->messages)
         wrong = "job: no messages";
@@ -206,7 +206,7 @@ static telex_status check_job(const struct telex_job *job, char *why, size_t why
     else if (job->schema.size && !job->schema.data)
         wrong = "job: schema has no data";
     const struct telex_sampler *s = wrong ? NULL : job->sampler;
-    if (s && s->size < sizeof(*s))
+    if (s && s->size < TELEX_UP_TO(struct telex_sampler, repeat_penalty))
         wrong = "sampler: its size is too small";
     else if (s && (!(s->temperature >= 0.0f) || !(s->temperature < 1e6f)))
         wrong = "sampler: temperature must be 0 or above";
@@ -295,13 +295,15 @@ void driver_cancel(struct driver *d, uint64_t job_id) {
 }
 
 telex_status driver_info(struct driver *d, struct telex_backend_info *out) {
-    if (out->size < sizeof(*out))
-        return TELEX_INVALID;
-    out->context_tokens = driver_room(d);
-    out->model = d->info.model ? d->info.model : "";
-    out->weights_sha256 = d->info.weights_sha256 ? d->info.weights_sha256 : "";
-    out->backend = d->backend;
-    return TELEX_OK;
+    const struct telex_backend_info info = {
+        .size = sizeof(info),
+        .context_tokens = driver_room(d),
+        .model = d->info.model ? d->info.model : "",
+        .weights_sha256 = d->info.weights_sha256 ? d->info.weights_sha256 : "",
+        .backend = d->backend,
+    };
+    return telex_table_fill(out, &info, TELEX_UP_TO(struct telex_backend_info, backend)) ? TELEX_OK
+                                                                                         : TELEX_INVALID;
 }
 
 struct driver_stats driver_stats(struct driver *d) {

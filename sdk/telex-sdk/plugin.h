@@ -16,6 +16,7 @@
 
 #include <telex-sdk/message.h>
 #include <telex-sdk/option.h>
+#include <telex-sdk/table.h>
 
 /* The minor that the plugin needs of its host. */
 #ifndef TELEX_TARGET_MINOR

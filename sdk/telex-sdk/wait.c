@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wait.c - the blocking form of telex.models/1. */
+#include <telex-sdk/table.h>
 #include <telex-sdk/wait.h>
 
 #include <pthread.h>
@@ -25,7 +26,7 @@ static struct telex_bytes keep(char **at, struct telex_bytes text) {
 static void on_done(void *arg, const struct telex_result *result) {
     struct waiter *w = arg;
     struct telex_answer *answer = w->answer;
-    answer->result = *result;
+    telex_table_read(&answer->result, sizeof(answer->result), result);
     answer->memory = malloc(result->text.size + result->error.size + 2);
     if (answer->memory) {
         char *at = answer->memory;
