@@ -111,6 +111,9 @@ static void read_driver_config(struct telex_bytes options, struct driver_config 
     config->parallel = (uint32_t)telex_map_int(map.root, "parallel", 0);
     config->kv_tokens = (uint32_t)telex_map_int(map.root, "kv_tokens", 0);
     config->no_prefix_cache = !telex_map_flag(map.root, "prefix_cache", true);
+    config->no_drafts = !telex_map_flag(map.root, "drafts", true);
+    config->no_forced = !telex_map_flag(map.root, "forced", true);
+    config->no_masked_head = !telex_map_flag(map.root, "masked_head", true);
     telex_map_close(&map);
 }
 

@@ -49,6 +49,12 @@ static telex_status allocate(struct driver *d) {
     d->seq = calloc(d->max_batch, sizeof(*d->seq));
     d->rows = calloc(d->max_batch, sizeof(*d->rows));
     d->tools.vocab = d->vocab;
+    d->tools.model_class = d->model_class;
+    d->tools.model = d->model;
+    d->tools.ask_forced = d->config.no_forced;
+    d->tools.whole_head = d->config.no_masked_head;
+    guess_record_init(&d->tools.record);
+    d->drafting = !d->config.no_drafts && d->info.flags & TELEX_MODEL_BATCH_INVARIANT;
     d->tools.masks = mask_cache_create(d->vocab, d->model_class, d->model, d->config.mask_bytes);
     d->waiting_end = &d->waiting;
     d->next_id = 1;
@@ -205,6 +211,8 @@ static telex_status check_job(const struct telex_job *job, char *why, size_t why
         wrong = "job: timeout_ms is negative";
     else if (job->schema.size && !job->schema.data)
         wrong = "job: schema has no data";
+    else if (job->n_drafts && !job->drafts)
+        wrong = "job: n_drafts without drafts";
     const struct telex_sampler *s = wrong ? NULL : job->sampler;
     if (s && s->size < TELEX_UP_TO(struct telex_sampler, repeat_penalty))
         wrong = "sampler: its size is too small";
@@ -231,6 +239,17 @@ static void fit(struct driver *d, struct job *job) {
         job_end(job, TELEX_REJECT, TELEX_FINISH_FAILED, "the prompt is empty");
 }
 
+/* Index what the job may repeat. Without the index it runs all the same. */
+static void index_drafts(struct driver *d, const struct telex_job *asked, struct job *job) {
+    if (!d->drafting)
+        return;
+    job->index = malloc(sizeof(*job->index));
+    if (job->index && draft_init(job->index, asked, asked->schema.size > 0) < 0) {
+        free(job->index);
+        job->index = NULL;
+    }
+}
+
 /* Make the job and its tokens. */
 static telex_status prepare(struct driver *d, const struct telex_job *asked, struct job *job, char *why,
                             size_t why_size) {
@@ -246,6 +265,7 @@ static telex_status prepare(struct driver *d, const struct telex_job *asked, str
         job_end(job, status, TELEX_FINISH_FAILED, "the model cannot tokenise the prompt");
     else
         fit(d, job);
+    index_drafts(d, asked, job);
     return asked->schema.size ? use_grammar(d, asked->schema, &job->shared, why, why_size) : TELEX_OK;
 }
 

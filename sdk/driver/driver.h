@@ -3,8 +3,10 @@
  *
  * The driver owns one context of the model and one thread, the scheduler, that alone calls it. All running
  * jobs share each batch: first the tokens of those that write, then prompts in chunks. A prompt that begins
- * like one the context still holds copies that part instead of computing it. Neither the batch, nor a copy,
- * nor a forced token changes a job's text (as far as the model says TELEX_MODEL_BATCH_INVARIANT). */
+ * like one the context still holds copies that part instead of computing it. Tokens that the schema forces
+ * cost no pass of their own, and tokens that a job probably repeats from its drafts or its prompt are
+ * verified several at a time. Neither the batch, nor a copy, nor a forced or a drafted token changes a job's
+ * text (as far as the model says TELEX_MODEL_BATCH_INVARIANT; without it nothing is drafted). */
 #ifndef SDK_DRIVER_DRIVER_H
 #define SDK_DRIVER_DRIVER_H
 
@@ -20,12 +22,17 @@ struct driver_config {
     uint32_t waiting;    /* jobs that may wait; 256 */
     uint32_t chunk;      /* prompt tokens in one batch; 256 */
     uint64_t mask_bytes; /* memory for masks; 64 MiB */
+    /* For comparison; none of them changes a text. */
     bool no_prefix_cache; /* compute every prompt from its start */
+    bool no_drafts;       /* one token of a job in each batch */
+    bool no_forced;       /* ask also for tokens that the schema leaves no choice about */
+    bool no_masked_head;  /* ask for all logits, also where few tokens are allowed */
 };
 
 /* Since open. A snapshot; fields may be a step apart. */
 struct driver_stats {
     uint64_t jobs, batches, rows, head_rows, forced_tokens, sampled_tokens, prompt_tokens, cached_tokens;
+    uint64_t drafted_tokens, accepted_tokens;
     uint64_t mask_hits, mask_misses, mask_miss_ns, mask_bytes;
 };
 

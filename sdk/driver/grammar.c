@@ -341,6 +341,11 @@ bool grammar_in_string(const struct grammar *grammar, const struct grammar_state
     return true;
 }
 
+bool grammar_string_begins(const struct grammar *grammar, const struct grammar_state *state) {
+    uint32_t room;
+    return grammar_in_string(grammar, state, &room) && state->frames[state->depth - 1].a == 0;
+}
+
 bool grammar_in_character(const struct grammar *grammar, const struct grammar_state *state) {
     return state->depth > 0 && grammar->nodes[state->frames[state->depth - 1].node].kind == NODE_STRING &&
            state->frames[state->depth - 1].utf8 != UTF8_NONE;

@@ -61,6 +61,9 @@ size_t grammar_forced(const struct grammar *grammar, const struct grammar_state 
 /* Inside a string between two characters: true, with how many more characters it may take. */
 bool grammar_in_string(const struct grammar *grammar, const struct grammar_state *state, uint32_t *room);
 
+/* A string has just been opened. */
+bool grammar_string_begins(const struct grammar *grammar, const struct grammar_state *state);
+
 /* Inside a string and inside a character. */
 bool grammar_in_character(const struct grammar *grammar, const struct grammar_state *state);
 

@@ -53,6 +53,10 @@ struct mask *mask_get(struct mask_cache *cache, const struct constraint *constra
                       const struct grammar_state *state);
 void mask_unpin(struct mask *mask);
 
+static inline void mask_pin(struct mask *mask) {
+    mask->pins++;
+}
+
 /* Tokens that must come next; the state moves over them. Writes at most `capacity`, returns how many. */
 uint32_t mask_forced(struct mask_cache *cache, const struct constraint *constraint,
                      struct grammar_state *state, int32_t *ids, uint32_t capacity);

@@ -12,7 +12,7 @@
 
 struct driver_options {
     int64_t parallel, kv_tokens;
-    bool prefix_cache;
+    bool prefix_cache, drafts, forced, masked_head;
 };
 
 #define TELEX_DRIVER_OPTIONS(config, member)                                                                           \
@@ -22,6 +22,15 @@ struct driver_options {
                      .initial = "0", .min = 0, .max = 1 << 22,                                                         \
                      .doc = "positions held for all jobs together; 0: what 512 MiB hold, one context at least"),       \
         TELEX_OPTION(.name = "prefix_cache", .type = TELEX_BOOL, .offset = offsetof(config, member.prefix_cache),      \
-                     .initial = "true", .doc = "copy the part of a prompt that the context already holds")
+                     .initial = "true", .doc = "copy the part of a prompt that the context already holds"),            \
+        TELEX_OPTION(.name = "drafts", .type = TELEX_BOOL, .offset = offsetof(config, member.drafts),                  \
+                     .initial = "true",                                                                                \
+                     .doc = "verify several tokens at a time that a job probably repeats; never changes a text"),      \
+        TELEX_OPTION(.name = "forced", .type = TELEX_BOOL, .offset = offsetof(config, member.forced),                  \
+                     .initial = "true",                                                                                \
+                     .doc = "put out what the schema forces without a pass of its own; never changes a text"),         \
+        TELEX_OPTION(.name = "masked_head", .type = TELEX_BOOL, .offset = offsetof(config, member.masked_head),        \
+                     .initial = "true",                                                                                \
+                     .doc = "ask for the logits of allowed tokens only, where they are few; never changes a text")
 
 #endif

@@ -18,8 +18,12 @@
 enum {
     PAGE = 64,          /* reservations are in whole pages, since a backend may hold them so */
     WORTH_WAITING = 32, /* shared tokens that are worth one more batch of waiting */
-    UNDONE_MAX = 64     /* cancelled batches in a row before the backend is given up */
+    UNDONE_MAX = 64,    /* cancelled batches in a row before the backend is given up */
+    PLANNED_MAX = 256   /* jobs whose drafts are weighed against each other */
 };
+
+static const float FIRST_CHANCE =
+    0.3f; /* a drafted token that rides along with a prompt is right more often */
 
 int64_t driver_now_us(void) {
     struct timespec t;
@@ -191,21 +195,27 @@ static uint32_t due(const struct sequence *s) {
     return s->job->tokens.n - s->n;
 }
 
-/* Put up to `most` due tokens of a sequence into the batch, with a question at the last one if it completes
- * them. */
-static uint32_t add_rows(struct driver *d, struct sequence *s, uint32_t n, uint32_t most) {
+/* Put up to `most` due tokens of a sequence into the batch. If that completes them, its questions come along,
+ * with the drafted tokens that they stand behind; `later` rows of the batch are left to others. */
+static uint32_t add_rows(struct driver *d, struct sequence *s, uint32_t n, uint32_t most, uint32_t later) {
     uint32_t count = due(s) < most ? due(s) : most;
+    const uint32_t n_due = count;
+    struct job *job = s->job;
+    if (count && count == due(s)) {
+        uint32_t room = d->max_batch - n - count;
+        if (!job_ask(job, &d->tools, s->n_drafts, room > later ? room - later : 0))
+            return 0;
+        count += job->n_ahead;
+    }
     for (uint32_t i = 0; i < count; i++) {
-        d->token[n + i] = s->job->tokens.items[s->n + i];
+        d->token[n + i] = i < n_due ? job->tokens.items[s->n + i] : job->ahead[i - n_due];
         d->pos[n + i] = (int32_t)(s->n + i);
         d->seq[n + i] = (uint32_t)(s - d->sequences);
         d->rows[n + i] = NULL;
     }
-    if (count && count == due(s)) {
-        if (!job_ask(s->job, &d->tools))
-            return 0;
-        d->rows[n + count - 1] = &s->job->row;
-    }
+    for (uint32_t i = 0; i < job->n_choices; i++)
+        d->rows[n + job->choices[i].at - 1 - s->n] = &job->choices[i].row;
+    s->n_batch = count;
     return count;
 }
 
@@ -220,18 +230,54 @@ static struct sequence *next_reader(struct driver *d) {
     return first;
 }
 
-/* Jobs that write come first, then prompts in the order of arrival, at most a chunk in all. */
-static uint32_t fill_batch(struct driver *d) {
-    uint32_t n = 0, prompts = 0;
+static bool writes(const struct sequence *s) {
+    return s->job && s->job->first_us;
+}
+
+/* How many drafted tokens each job that writes may add to a batch. */
+static void plan_drafts(struct driver *d) {
+    const struct guess *guesses[PLANNED_MAX];
+    struct sequence *of[PLANNED_MAX];
+    uint32_t length[PLANNED_MAX], n = 0, base = 0;
     for (uint32_t i = 0; i < d->n_sequences; i++) {
         struct sequence *s = &d->sequences[i];
-        s->batched = false;
-        if (s->job && s->job->first_us)
-            n += add_rows(d, s, n, d->max_batch - n);
+        s->n_drafts = 0;
+        if (!s->job || !d->drafting)
+            continue;
+        job_guess(s->job, &d->tools);
+        base += writes(s) ? due(s) : 0;
+        if (writes(s) && n < PLANNED_MAX) {
+            guesses[n] = &s->job->guess;
+            of[n++] = s;
+        } else { /* it reads its prompt: its first draft rides along with that */
+            while (s->n_drafts < s->job->guess.n && s->job->guess.chance[s->n_drafts] > FIRST_CHANCE)
+                s->n_drafts++;
+        }
     }
+    if (n == 0)
+        return;
+    guess_lengths(&d->costs, guesses, n, base, n, d->max_batch > base ? d->max_batch - base : 0, length);
+    for (uint32_t i = 0; i < n; i++)
+        of[i]->n_drafts = length[i];
+}
+
+/* Jobs that write come first, then prompts in the order of arrival, at most a chunk in all. */
+static uint32_t fill_batch(struct driver *d) {
+    uint32_t n = 0, prompts = 0, later = 0;
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        d->sequences[i].n_batch = 0;
+        d->sequences[i].batched = false;
+        later += writes(&d->sequences[i]) ? due(&d->sequences[i]) : 0;
+    }
+    plan_drafts(d);
+    for (uint32_t i = 0; i < d->n_sequences; i++)
+        if (writes(&d->sequences[i])) {
+            later -= due(&d->sequences[i]);
+            n += add_rows(d, &d->sequences[i], n, d->max_batch - n, later);
+        }
     for (struct sequence *s; n < d->max_batch && prompts < d->config.chunk && (s = next_reader(d));) {
         uint32_t most = d->max_batch - n, chunk = d->config.chunk - prompts;
-        uint32_t count = add_rows(d, s, n, most < chunk ? most : chunk);
+        uint32_t count = add_rows(d, s, n, most < chunk ? most : chunk, 0);
         s->batched = true;
         n += count;
         prompts += count;
@@ -256,18 +302,19 @@ static void undo_batch(struct driver *d, uint32_t n) {
         d->model_class->seq_trim(d->context, d->seq[i], (int32_t)d->sequences[d->seq[i]].n);
 }
 
-static void take_answers(struct driver *d, uint32_t n) {
-    uint32_t heads = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        struct sequence *s = &d->sequences[d->seq[i]];
-        s->n++;
-        if (!d->rows[i])
-            continue;
-        heads++;
-        if (!s->job->first_us)
-            s->job->first_us = driver_now_us();
-        job_answer(s->job, &d->tools);
-    }
+/* The sequence holds what was put in; what the job did not go along with is cut off. */
+static void keep_agreed(struct driver *d, struct sequence *s, uint32_t first) {
+    const struct job *job = s->job;
+    uint32_t agreed = 0;
+    while (agreed < s->n_batch && s->n + agreed < job->tokens.n &&
+           job->tokens.items[s->n + agreed] == d->token[first + agreed])
+        agreed++;
+    s->n += agreed;
+    if (agreed < s->n_batch)
+        d->model_class->seq_trim(d->context, (uint32_t)(s - d->sequences), (int32_t)s->n);
+}
+
+static void count_batch(struct driver *d, uint32_t n, uint32_t heads) {
     struct mask_stats masks = mask_cache_stats(d->tools.masks);
     pthread_mutex_lock(&d->lock);
     d->stats.batches++;
@@ -275,11 +322,28 @@ static void take_answers(struct driver *d, uint32_t n) {
     d->stats.head_rows += heads;
     d->stats.forced_tokens = d->tools.forced_tokens;
     d->stats.sampled_tokens = d->tools.sampled_tokens;
+    d->stats.drafted_tokens = d->tools.drafted_tokens;
+    d->stats.accepted_tokens = d->tools.accepted_tokens;
     d->stats.mask_hits = masks.hits;
     d->stats.mask_misses = masks.misses;
     d->stats.mask_miss_ns = masks.miss_ns;
     d->stats.mask_bytes = masks.bytes;
     pthread_mutex_unlock(&d->lock);
+}
+
+static void take_answers(struct driver *d, uint32_t n) {
+    uint32_t heads = 0;
+    for (uint32_t i = 0; i < n; i += d->sequences[d->seq[i]].n_batch) {
+        struct sequence *s = &d->sequences[d->seq[i]];
+        heads += s->job->n_choices;
+        if (s->job->n_choices > 0) {
+            if (!s->job->first_us)
+                s->job->first_us = driver_now_us();
+            job_answer(s->job, &d->tools);
+        }
+        keep_agreed(d, s, i);
+    }
+    count_batch(d, n, heads);
 }
 
 static void run_batch(struct driver *d) {
@@ -288,12 +352,16 @@ static void run_batch(struct driver *d) {
         return;
     struct telex_batch batch = {
         .size = sizeof(batch), .n = n, .token = d->token, .pos = d->pos, .seq = d->seq, .rows = d->rows};
+    int64_t start_us = driver_now_us();
     telex_status status = d->model_class->decode(d->context, &batch);
     /* A backend may hold more than was counted, such as half-used pages: give up what is only kept. */
     for (struct sequence *s; status == TELEX_AGAIN && (s = oldest_idle(d, NULL, false));) {
         forget(d, s);
+        start_us = driver_now_us();
         status = d->model_class->decode(d->context, &batch);
     }
+    if (status == TELEX_OK)
+        guess_timed(&d->costs, n, (double)(driver_now_us() - start_us) / 1000.0);
     d->n_undone = status == TELEX_CANCELLED ? d->n_undone + 1 : 0;
     if (status == TELEX_OK)
         take_answers(d, n);
@@ -301,6 +369,9 @@ static void run_batch(struct driver *d) {
         undo_batch(d, n);
     else
         fail_batch(d, n, status);
+    for (uint32_t i = 0; i < d->n_sequences; i++)
+        if (d->sequences[i].job)
+            job_close_choices(d->sequences[i].job);
 }
 
 /* ---- the thread ---- */

@@ -18,6 +18,8 @@ struct sequence {
     uint32_t n_prompt; /* of n, those that were a prompt's */
     uint64_t used;     /* larger is newer */
     bool batched;      /* has rows in the batch at hand */
+    uint32_t n_batch;  /* how many */
+    uint32_t n_drafts; /* drafted tokens that it may add */
 };
 
 struct driver {
@@ -56,6 +58,8 @@ struct driver {
     uint32_t *seq;
     struct telex_row **rows;
     uint32_t max_batch;
+    struct guess_costs costs;
+    bool drafting; /* drafts are on, and safe: rows do not depend on the batch */
 };
 
 /* The most positions one job may hold. */

@@ -38,6 +38,10 @@ static void on_done(void *arg, const struct telex_result *result) {
     r->prompt_tokens = result->prompt_tokens;
     r->cached_tokens = result->cached_tokens;
     r->output_tokens = result->output_tokens;
+    r->passes = result->passes;
+    r->forced_tokens = result->forced_tokens;
+    r->drafted_tokens = result->drafted_tokens;
+    r->accepted_tokens = result->accepted_tokens;
     r->prefill_us = result->prefill_us;
     r->decode_us = result->decode_us;
     r->text = strndup((const char *)result->text.data, result->text.size);
@@ -61,6 +65,8 @@ void request_start(struct driver *driver, struct request *r) {
                             .max_tokens = r->max_tokens,
                             .seed = r->seed,
                             .timeout_ms = r->timeout_ms,
+                            .n_drafts = r->n_drafts,
+                            .drafts = r->drafts,
                             .sampler = r->sampler.size ? &r->sampler : NULL,
                             .schema = {(const uint8_t *)r->schema, r->schema ? strlen(r->schema) : 0}};
     pthread_mutex_init(&r->lock, NULL);

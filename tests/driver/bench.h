@@ -19,6 +19,8 @@ struct request {
     uint64_t seed;
     int64_t timeout_ms;
     struct telex_sampler sampler; /* size 0: greedy */
+    const struct telex_bytes *drafts;
+    uint32_t n_drafts;
 
     uint64_t id;
     telex_status accepted;
@@ -29,6 +31,7 @@ struct request {
     int calls; /* of done */
     telex_status status;
     uint32_t finish, prompt_tokens, cached_tokens, output_tokens;
+    uint32_t passes, forced_tokens, drafted_tokens, accepted_tokens;
     int64_t prefill_us, decode_us;
     char *text, *error;
 };

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drafts, forced tokens, masked heads and kept prefixes: whatever is on, and whatever a draft holds, a job
+ * puts out the same tokens. The toy's logits hash all tokens before them, so one other token would change the
+ * whole rest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "bench.h"
+#include "schemas.h"
+
+static const struct toy_config plain = {.context = 2048, .batch = 64, .seed = 1, .chat = "chatml"};
+static const struct driver_config all_off = {.parallel = 1,
+                                             .cached = 1,
+                                             .no_prefix_cache = true,
+                                             .no_drafts = true,
+                                             .no_forced = true,
+                                             .no_masked_head = true};
+
+static const struct telex_sampler warm = {.size = sizeof(warm),
+                                          .top_k = 40,
+                                          .temperature = 0.9f,
+                                          .top_p = 0.95f,
+                                          .min_p = 0.01f,
+                                          .repeat_penalty = 1.1f};
+static const struct telex_sampler hot = {
+    .size = sizeof(hot), .temperature = 1.0f, .top_p = 1.0f, .repeat_penalty = 1.0f};
+
+enum { LOAD = 48, DRAFTS = 3, HUGE = 300000 };
+
+/* Jobs with random schemas or none, and what each puts out when everything is off. */
+struct load {
+    struct request jobs[LOAD];
+    char users[LOAD][96], *schemas[LOAD], *texts[LOAD];
+    uint32_t outputs[LOAD];
+    struct telex_bytes drafts[LOAD][DRAFTS];
+    char *owned[LOAD][DRAFTS];
+};
+
+static struct load *load_make(uint64_t stream) {
+    struct load *l = calloc(1, sizeof(*l));
+    assert_non_null(l);
+    for (int i = 0; i < LOAD; i++) {
+        snprintf(l->users[i], sizeof(l->users[i]), "the price of oil in Kuwait, story %d", i % 7);
+        if (i % 4) {
+            json_t *schema = schema_random(&stream, 3);
+            l->schemas[i] = json_dumps(schema, JSON_COMPACT);
+            json_decref(schema);
+        }
+        l->jobs[i] = (struct request){.user = l->users[i],
+                                      .schema = l->schemas[i],
+                                      .max_tokens = i % 5 ? 200 : 30,
+                                      .seed = (uint64_t)i * 77,
+                                      .sampler = i % 3 == 1   ? warm
+                                                 : i % 3 == 2 ? hot
+                                                              : (struct telex_sampler){0}};
+    }
+    return l;
+}
+
+static void load_free(struct load *l) {
+    for (int i = 0; i < LOAD; i++) {
+        free(l->schemas[i]);
+        free(l->texts[i]);
+        for (int k = 0; k < DRAFTS; k++)
+            free(l->owned[i][k]);
+    }
+    free(l);
+}
+
+static void run_reference(struct load *l) {
+    struct toy toy;
+    struct driver *d = bench_open(&toy, &plain, &all_off);
+    for (int i = 0; i < LOAD; i++) {
+        assert_int_equal(request_run(d, &l->jobs[i]), TELEX_OK);
+        l->texts[i] = strdup(l->jobs[i].text);
+        l->outputs[i] = l->jobs[i].output_tokens;
+        assert_int_equal(l->jobs[i].forced_tokens + l->jobs[i].drafted_tokens + l->jobs[i].cached_tokens, 0);
+        assert_true(l->jobs[i].passes >= l->outputs[i]); /* one more where the text ends of itself */
+        request_free(&l->jobs[i]);
+    }
+    driver_close(d);
+}
+
+/* All jobs at once, twice over, so that the second round finds prefixes. Returns the sums of one job's
+ * counters. */
+static struct request run_all(struct load *l, const struct toy_config *toy_config,
+                              const struct driver_config *config) {
+    struct toy toy;
+    struct request sum = {0};
+    struct driver *d = bench_open(&toy, toy_config, config);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < LOAD; i++) {
+            request_start(d, &l->jobs[i]);
+            assert_int_equal(l->jobs[i].accepted, TELEX_OK);
+        }
+        for (int i = 0; i < LOAD; i++) {
+            struct request *r = &l->jobs[i];
+            assert_int_equal(request_wait(r), TELEX_OK);
+            assert_string_equal(r->text, l->texts[i]);
+            assert_int_equal(r->output_tokens, l->outputs[i]);
+            sum.passes += r->passes;
+            sum.output_tokens += r->output_tokens;
+            sum.cached_tokens += r->cached_tokens;
+            sum.forced_tokens += r->forced_tokens;
+            sum.drafted_tokens += r->drafted_tokens;
+            sum.accepted_tokens += r->accepted_tokens;
+            request_free(r);
+        }
+    }
+    driver_close(d);
+    return sum;
+}
+
+static void give(struct load *l, int i, int k, char *text, size_t size) {
+    free(l->owned[i][k]);
+    l->owned[i][k] = text;
+    l->drafts[i][k] = (struct telex_bytes){(const uint8_t *)text, size};
+    l->jobs[i].drafts = l->drafts[i];
+    if (l->jobs[i].n_drafts < (uint32_t)k + 1)
+        l->jobs[i].n_drafts = (uint32_t)k + 1;
+}
+
+/* The longest string of a JSON text as a writer would hand it in, or the text itself. */
+static char *longest_string(const char *text) {
+    const char *best = text;
+    size_t best_size = strcspn(text, "\"");
+    for (const char *at = text; (at = strchr(at, '"')); at++) {
+        size_t size = strcspn(at + 1, "\"");
+        if (size > best_size) {
+            best = at + 1;
+            best_size = size;
+        }
+    }
+    return strndup(best, best_size);
+}
+
+/* Drafts that tell the outcome, and drafts that tell it with errors. */
+static void drafts_that_are_right_save_passes_and_change_nothing(void **state) {
+    (void)state;
+    struct load *l = load_make(1);
+    uint64_t stream = 5;
+    run_reference(l);
+    for (int i = 0; i < LOAD; i++) {
+        char *text = longest_string(l->texts[i]), *worse = strdup(l->texts[i]);
+        for (size_t k = 0; k < strlen(worse); k++)
+            if (random_below(&stream, 12) == 0)
+                worse[k] = (char)('a' + random_below(&stream, 26));
+        give(l, i, 0, text, strlen(text));
+        give(l, i, 1, worse, strlen(worse));
+    }
+    struct driver_config off = {.no_drafts = true}, on = {0},
+                         only = {.no_forced = true, .no_masked_head = true};
+    struct request without = run_all(l, &plain, &off), with = run_all(l, &plain, &on);
+    assert_int_equal(without.drafted_tokens, 0);
+    assert_true(with.accepted_tokens > 0 && with.accepted_tokens <= with.drafted_tokens);
+    assert_true(with.passes < without.passes);
+    assert_true(with.forced_tokens > 0 && with.cached_tokens > 0);
+    assert_true(run_all(l, &plain, &only).accepted_tokens > 0);
+    load_free(l);
+}
+
+static char *bytes_like(uint64_t *stream, const char *kind, size_t *size) {
+    *size = 1 + random_below(stream, 400);
+    if (strcmp(kind, "huge") == 0)
+        *size = HUGE;
+    char *text = malloc(*size + 1);
+    assert_non_null(text);
+    for (size_t i = 0; i < *size; i++)
+        text[i] = strcmp(kind, "bytes") == 0 ? (char)random_below(stream, 256)
+                                             : "the oil \"}"[random_below(stream, 10)];
+    text[*size] = 0;
+    return text;
+}
+
+static void hostile_drafts_change_nothing(void **state) {
+    (void)state;
+    static const char control[] = "<|im_end|>\n<|im_start|>system\n{\"text\":\"<|endoftext|>\"}<|im_end|>";
+    static const char broken[] = "\xc3\x28\xe4\xb8\xf0\x9f\x98\xff\xfe\"\\\"\\\\\x00\x01\x1f}]}";
+    struct load *l = load_make(2);
+    uint64_t stream = 9;
+    size_t size;
+    run_reference(l);
+    for (int i = 0; i < LOAD; i++) {
+        char *text = bytes_like(&stream, i % 3 == 0 ? "bytes" : i == 1 ? "huge" : "words", &size);
+        give(l, i, 0, text, size);
+        give(l, i, 1, strdup(control), strlen(control));
+        text = malloc(sizeof(broken));
+        assert_non_null(text);
+        memcpy(text, broken, sizeof(broken));
+        give(l, i, 2, text, i % 2 ? sizeof(broken) : 0);
+    }
+    struct driver_config on = {0};
+    assert_true(run_all(l, &plain, &on).drafted_tokens > 0);
+    load_free(l);
+}
+
+static void no_switch_batch_or_chunk_changes_a_token(void **state) {
+    (void)state;
+    struct load *l = load_make(3);
+    run_reference(l);
+    for (int i = 0; i < LOAD; i++) {
+        char *text = longest_string(l->texts[i]);
+        give(l, i, 0, text, strlen(text));
+    }
+    for (uint32_t bits = 0; bits < 16; bits++) {
+        struct driver_config config = {.parallel = 1 + bits % 8,
+                                       .cached = 1 + bits % 5,
+                                       .chunk = bits % 3 ? 0 : 5,
+                                       .no_prefix_cache = bits & 1,
+                                       .no_drafts = bits & 2,
+                                       .no_forced = bits & 4,
+                                       .no_masked_head = bits & 8};
+        struct toy_config toy = plain;
+        toy.batch = bits % 4 == 1 ? 3 : bits % 4 == 2 ? 1 : 64;
+        run_all(l, &toy, &config);
+    }
+    load_free(l);
+}
+
+/* 64 jobs with drafts, and a context that holds eight of them at a time. */
+static void jobs_wait_for_room_and_all_of_them_finish(void **state) {
+    (void)state;
+    enum { N = 64 };
+    static struct request jobs[N];
+    static char users[N][64];
+    struct telex_bytes draft = {(const uint8_t *)"the oil company said the price of oil", 37};
+    struct toy toy;
+    struct driver_config config = {.parallel = 32, .kv_tokens = 8 * 192};
+    struct driver *d = bench_open(&toy, &plain, &config);
+    for (int i = 0; i < N; i++) {
+        snprintf(users[i], sizeof(users[i]), "story %d", i);
+        jobs[i] = (struct request){.user = users[i], .max_tokens = 120, .drafts = &draft, .n_drafts = 1};
+        request_start(d, &jobs[i]);
+        assert_int_equal(jobs[i].accepted, TELEX_OK);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(request_wait(&jobs[i]), TELEX_OK);
+        request_free(&jobs[i]);
+    }
+    driver_close(d);
+}
+
+static void a_job_is_cancelled_while_its_draft_is_verified(void **state) {
+    (void)state;
+    static const char endless[] = "{\"type\":\"string\",\"minLength\":4000}";
+    struct toy_config slow = plain;
+    struct toy toy;
+    struct driver *d = bench_open(&toy, &plain, NULL);
+    struct request alone = {.user = "fine", .schema = endless, .max_tokens = 150};
+    assert_int_equal(request_run(d, &alone), TELEX_OK);
+    driver_close(d);
+    struct telex_bytes draft = {(const uint8_t *)alone.text + 1, strlen(alone.text) - 1};
+    slow.delay_us = 1000;
+    slow.context = 8192;
+    d = bench_open(&toy, &slow, NULL);
+    struct request beside = alone, gone = {.user = "fine", .schema = endless, .max_tokens = 4000};
+    beside.calls = 0;
+    beside.drafts = gone.drafts = &draft;
+    beside.n_drafts = gone.n_drafts = 1;
+    request_start(d, &gone);
+    request_start(d, &beside);
+    nanosleep(&(struct timespec){0, 60 * 1000000}, NULL);
+    driver_cancel(d, gone.id);
+    assert_int_equal(request_wait(&gone), TELEX_CANCELLED);
+    assert_int_equal(request_wait(&beside), TELEX_OK);
+    assert_string_equal(beside.text, alone.text);
+    assert_true(beside.accepted_tokens > 0);
+    request_free(&beside);
+    request_free(&gone);
+    request_free(&alone);
+    driver_close(d);
+}
+
+static void a_job_whose_drafts_are_missing_is_refused(void **state) {
+    (void)state;
+    struct toy toy;
+    struct driver *d = bench_open(&toy, &plain, NULL);
+    struct request r = {.user = "go", .max_tokens = 5, .n_drafts = 2};
+    request_start(d, &r);
+    assert_int_equal(r.accepted, TELEX_INVALID);
+    assert_non_null(strstr(r.why, "drafts"));
+    request_free(&r);
+    driver_close(d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drafts_that_are_right_save_passes_and_change_nothing),
+        cmocka_unit_test(hostile_drafts_change_nothing),
+        cmocka_unit_test(no_switch_batch_or_chunk_changes_a_token),
+        cmocka_unit_test(jobs_wait_for_room_and_all_of_them_finish),
+        cmocka_unit_test(a_job_is_cancelled_while_its_draft_is_verified),
+        cmocka_unit_test(a_job_whose_drafts_are_missing_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
