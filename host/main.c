@@ -21,7 +21,7 @@ static const struct command commands[] = {
     {"plugins", "[NAME]", "list plugins, or show one's options and ports", cmd_plugins}, /* cli/plugins.c */
     {"check", "PLUGIN.so", "does a plugin keep the contract?", cmd_check}, /* cli/check.c */
     {"stage", "NAME [-o KEY=VALUE]...", "one stage alone: JSONL in, JSONL out", cmd_stage}, /* cli/stage.c */
-    {"model", "COMMAND", "models: list, pull, show, tokenize, generate", cmd_model}, /* cli/model.c */
+    {"model", "COMMAND", "models: list, pull, show, tokenize, generate, bench, compare", cmd_model}, /* cli/model.c */
     {"dispatches", "CONFIG [DSP-ID]", "list dispatches, or one whole with its records",
      cmd_dispatches},                                                 /* cli/dispatches.c */
     {"audit", "CONFIG", "is every record accounted for?", cmd_audit}, /* cli/audit.c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model.c - `telex model`: list and fetch models, look at one, split a text into its tokens.
  *
- * `generate` stands in model_generate.c. */
+ * The other commands stand in files of their own, model_NAME.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 
 #include "catalogue.h"
 #include "cli.h"
+#include "model_commands.h"
 #include "model_generate.h"
 #include "model_open.h"
 
@@ -117,12 +118,10 @@ static error_t show_parse(int key, char *arg, struct argp_state *state) {
 
 static const struct argp_option show_options[] = {
     MODEL_ARGP_OPTIONS, {"json", 'j', NULL, 0, "print JSON", 0}, {0}};
-static const struct argp show_argp = {
-    .options = show_options,
-    .parser = show_parse,
-    .args_doc = "[MODEL]",
-    .doc = "Open a model and say what it is. MODEL is a name of the list or a GGUF "
-           "file."};
+static const struct argp show_argp = {.options = show_options,
+                                      .parser = show_parse,
+                                      .args_doc = "[MODEL]",
+                                      .doc = "Open a model and say what it is.\v" MODEL_ARGP_DOC "."};
 
 static json_t *describe(struct models *models) {
     struct telex_backend_info backend = {.size = sizeof(backend)};
@@ -209,7 +208,7 @@ static const struct argp tokenize_argp = {
     .options = tokenize_options,
     .parser = tokenize_parse,
     .args_doc = "[MODEL]",
-    .doc = "Split a text into a model's tokens: one id and its bytes a line."};
+    .doc = "Split a text into a model's tokens: one id and its bytes a line.\v" MODEL_ARGP_DOC "."};
 
 /* Ids of a text. Gives them; NULL when out of memory or refused. */
 static int32_t *ids_of(const struct telex_model *model_class, void *model, struct telex_bytes text,
@@ -290,7 +289,10 @@ static const struct {
     {"pull", "NAME", "fetch one", cmd_pull},
     {"show", "[MODEL]", "what a model is", cmd_show},
     {"tokenize", "[MODEL]", "a text as tokens", cmd_tokenize},
-    {"generate", "[MODEL]", "write a text, or many", cmd_generate}, /* model_generate.c */
+    {"generate", "[MODEL]", "write a text, or many", cmd_generate},                     /* model_generate.c */
+    {"bench", "MODEL...", "how fast: load, first token, tokens per second", cmd_bench}, /* model_bench.c */
+    {"compare", "A B", "do two backends compute the same, and which is faster",
+     cmd_compare}, /* model_compare.c */
 };
 
 static int help(FILE *out, int code) {

@@ -121,8 +121,7 @@ static const struct argp argp = {
     .options = options,
     .parser = parse,
     .args_doc = "[MODEL]",
-    .doc = "Write a text with a model.\v"
-           "MODEL is a name of `telex model list` or a GGUF file; other backends are chosen with --plugin:\n"
+    .doc = "Write a text with a model.\v" MODEL_ARGP_DOC ".\n"
            "  telex model generate smollm2-135m -p 'Who runs the wire?'\n"
            "  telex model generate -P model-http -o base_url=http://127.0.0.1:8000/v1 -p Hello"};
 
@@ -155,15 +154,15 @@ char *model_read_text(FILE *in, size_t *size) {
     return text;
 }
 
-static char *read_file(const char *path) {
-    size_t size;
-    FILE *file = fopen(path, "r");
+char *model_read_path(const char *path, size_t *size) {
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
     if (!file) {
         fprintf(stderr, "telex: cannot read %s\n", path);
         return NULL;
     }
-    char *text = model_read_text(file, &size);
-    fclose(file);
+    char *text = model_read_text(file, size);
+    if (file != stdin)
+        fclose(file);
     return text;
 }
 
@@ -357,7 +356,8 @@ int cmd_generate(int argc, char **argv) {
     int code = cli_parse(&argp, argc, argv, &args);
     if (code != 0)
         return code;
-    char *schema = args.schema_path ? read_file(args.schema_path) : NULL;
+    size_t size;
+    char *schema = args.schema_path ? model_read_path(args.schema_path, &size) : NULL;
     if (args.schema_path && !schema)
         return EXIT_FAILED;
     code = model_open(&args.model, &opened);

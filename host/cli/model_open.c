@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../config.h"
@@ -28,7 +29,8 @@ error_t model_args_parse(int key, char *arg, struct argp_state *state, struct mo
         return 0;
     case ARGP_KEY_END:
         if (!args->model && !args->plugin)
-            argp_error(state, "which model? see `telex model list`, give a GGUF file, or --plugin");
+            argp_error(state,
+                       "which model? see `telex model list`, give a GGUF file, a backend, or --plugin");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -45,23 +47,19 @@ static void log_line(const struct telex_host *host, int32_t level, telex_lease l
 
 static const struct telex_host logging_host = {.size = sizeof(logging_host), .log = log_line};
 
-/* The file behind a name or path. Gives it; NULL with the reason printed. */
-static char *weights_path(const char *model) {
+/* The file of a catalogue entry. Gives it; NULL with the reason printed, or (silently) when there is no such
+ * entry. */
+static char *catalogue_path(const char *name, bool *known) {
     struct catalogue catalogue;
-    if (access(model, R_OK) == 0)
-        return strdup(model);
-    if (strchr(model, '/')) {
-        fprintf(stderr, "telex: cannot read %s\n", model);
-        return NULL;
-    }
+    *known = true;
     if (catalogue_read(&catalogue, stderr) < 0)
         return NULL;
-    const struct catalogue_entry *entry = catalogue_find(&catalogue, model);
+    const struct catalogue_entry *entry = catalogue_find(&catalogue, name);
     char *path = NULL;
     if (!entry)
-        fprintf(stderr, "telex: no model or file '%s'; see `telex model list`\n", model);
+        *known = false;
     else if (!entry->present)
-        fprintf(stderr, "telex: %s is not here yet; get it with `telex model pull %s`\n", model, model);
+        fprintf(stderr, "telex: %s is not here yet; get it with `telex model pull %s`\n", name, name);
     else
         path = strdup(entry->path);
     catalogue_finish(&catalogue);
@@ -95,25 +93,145 @@ static const struct plugin_desc *find_plugin(struct registry *registry, const ch
     return best.plugin;
 }
 
+/* ---- NAME[:KEY=VALUE,...] ---- */
+
+/* Where the options begin: at the first colon with KEY= behind it. The end of the text when there are none.
+ */
+static size_t name_length(const char *spec) {
+    for (const char *colon = strchr(spec, ':'); colon; colon = strchr(colon + 1, ':')) {
+        size_t key = strspn(colon + 1, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+        if (key > 0 && colon[1 + key] == '=')
+            return (size_t)(colon - spec);
+    }
+    return strlen(spec);
+}
+
+/* Cut off the next KEY=VALUE in place; "\," stands for a comma. */
+static char *next_pair(char **rest) {
+    char *begin = *rest, *to = begin, *at = begin;
+    while (*at && *at != ',') {
+        if (*at == '\\' && at[1] == ',')
+            at++;
+        *to++ = *at++;
+    }
+    *rest = *at ? at + 1 : NULL;
+    *to = 0;
+    return begin;
+}
+
+/* What a command line's words come to. All owned. */
+struct choice {
+    char *words;  /* the spec, cut up */
+    char *plugin; /* NULL: auto */
+    char *path, *path_pair;
+    const char *pairs[MODEL_OPTIONS_MAX + 3];
+    size_t n_pairs;
+};
+
+static void finish_choice(struct choice *c) {
+    free(c->words);
+    free(c->plugin);
+    free(c->path);
+    free(c->path_pair);
+}
+
+static bool is_file(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && (!S_ISDIR(st.st_mode) || strchr(path, '/'));
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* A file, a name of the list, a backend by path or by name; in this order. False with the reason printed. */
+static bool choose_name(struct registry *registry, const char *name, struct choice *c) {
+    bool known = false;
+    char why[512];
+    if (ends_with(name, ".so") && !c->plugin)
+        return asprintf(&c->plugin, "%s%s", strchr(name, '/') ? "" : "./", name) >= 0;
+    if (is_file(name))
+        return (c->path = strdup(name)) != NULL;
+    if (strchr(name, '/')) {
+        fprintf(stderr, "telex: cannot read %s\n", name);
+        return false;
+    }
+    c->path = catalogue_path(name, &known);
+    if (c->path || known)
+        return c->path != NULL;
+    if (!c->plugin && registry_find(registry, name, why, sizeof(why)))
+        return (c->plugin = strdup(name)) != NULL;
+    fprintf(stderr, "telex: no model, file or backend '%s'; see `telex model list` and `telex plugins`\n",
+            name);
+    return false;
+}
+
+static bool add_pair(struct choice *c, const char *pair) {
+    if (c->n_pairs < MODEL_OPTIONS_MAX) {
+        c->pairs[c->n_pairs++] = pair;
+        return true;
+    }
+    fprintf(stderr, "telex: more than %d options\n", MODEL_OPTIONS_MAX);
+    return false;
+}
+
+/* `path` may also be a name of the list. */
+static bool find_listed_path(struct choice *c) {
+    for (size_t i = 0; i < c->n_pairs; i++) {
+        const char *value = strncmp(c->pairs[i], "path=", 5) == 0 ? c->pairs[i] + 5 : NULL;
+        bool known = false;
+        if (!value || c->path || strchr(value, '/') || is_file(value))
+            continue;
+        c->path = catalogue_path(value, &known);
+        if (known && !c->path)
+            return false;
+        if (known)
+            c->pairs[i] = c->pairs[--c->n_pairs];
+    }
+    return true;
+}
+
+static bool choose(struct registry *registry, const struct model_args *args, struct choice *c) {
+    bool good = true;
+    memset(c, 0, sizeof(*c));
+    for (size_t i = 0; i < args->n_pairs && good; i++)
+        good = add_pair(c, args->pairs[i]);
+    if (args->plugin && !(c->plugin = strdup(args->plugin)))
+        return false;
+    if (args->model && good) {
+        size_t n = name_length(args->model);
+        c->words = strdup(args->model);
+        if (!c->words)
+            return false;
+        char *rest = c->words[n] ? c->words + n + 1 : NULL;
+        c->words[n] = 0;
+        while (good && rest)
+            good = add_pair(c, next_pair(&rest));
+        good = good && choose_name(registry, c->words, c);
+    }
+    good = good && find_listed_path(c);
+    if (good && c->path) {
+        good = asprintf(&c->path_pair, "path=%s", c->path) >= 0;
+        c->pairs[c->n_pairs++] = c->path_pair;
+    }
+    return good;
+}
+
 int model_open(const struct model_args *args, struct opened_model *out) {
-    const char *pairs[MODEL_OPTIONS_MAX + 2] = {NULL};
-    char *path = NULL, *pair = NULL, why[512];
+    char why[512];
+    struct choice choice = {0};
     struct telex_bytes options = {NULL, 0};
     int code = EXIT_FAILED;
     memset(out, 0, sizeof(*out));
     out->registry = cli_registry();
-    const struct plugin_desc *plugin = out->registry ? find_plugin(out->registry, args->plugin) : NULL;
+    const struct plugin_desc *plugin = out->registry && choose(out->registry, args, &choice)
+                                           ? find_plugin(out->registry, choice.plugin)
+                                           : NULL;
     if (!plugin)
         goto close;
-    memcpy(pairs, args->pairs, args->n_pairs * sizeof(*pairs));
-    if (args->model) {
-        path = weights_path(args->model);
-        if (!path || asprintf(&pair, "path=%s", path) < 0)
-            goto close;
-        pairs[args->n_pairs] = pair;
-    }
     code = EXIT_CONFIG;
-    if (config_options(plugin, pairs, ".", stderr, &options) != 0)
+    if (config_options(plugin, choice.pairs, ".", stderr, &options) != 0)
         goto close;
     code = EXIT_FAILED;
     struct models_spec spec = {"model", plugin, options};
@@ -123,8 +241,7 @@ int model_open(const struct model_args *args, struct opened_model *out) {
         fprintf(stderr, "telex: %s\n", why);
 close:
     free((void *)options.data);
-    free(path);
-    free(pair);
+    finish_choice(&choice);
     if (code != 0)
         model_close(out);
     return code;
