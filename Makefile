@@ -4,8 +4,10 @@ MODEL  ?= qwen2.5-coder-1.5b
 CONFIG ?= configs/archive.yaml
 ONCE   ?=
 BUILD  ?= build
+SECONDS ?= 1800
 
-.PHONY: help run seed build test check-models soak bench bench-host bench-cluster bench-decode bench-signal fuzz install clean
+.PHONY: help run seed build test check-models soak bench bench-host bench-cluster bench-decode bench-signal fuzz-gguf fuzz-schema \
+	install clean
 
 help:
 	@echo "make run          set up, then run the archive wire: real records in, dispatches out, a page on 127.0.0.1:8080"
@@ -16,6 +18,7 @@ help:
 	@echo "make check-models the decode of both models against llama.cpp and NumPy (slow)"
 	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
 	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode bench-signal"
+	@echo "make fuzz-gguf    libFuzzer over the model file loader for SECONDS (1800); fuzz-schema: over JSON Schemas (slow)"
 	@echo "make install      install below PREFIX (default /usr/local)"
 
 build:
@@ -51,6 +54,10 @@ bench-host bench-cluster bench-decode bench-signal: bench-%:
 	@scripts/setup test
 	@scripts/build build-release release
 	@scripts/python tests/bench/$*.py --build build-release
+
+fuzz-gguf fuzz-schema: fuzz-%:
+	@scripts/setup test
+	@scripts/fuzz $* $(SECONDS)
 
 install:
 	@scripts/build $(BUILD)

@@ -12,7 +12,9 @@ int pages_init(struct pages *pages, uint32_t n_seq, uint32_t n_tokens, uint32_t 
     memset(pages, 0, sizeof(*pages));
     pages->n_seq = n_seq;
     pages->n_pages = pages_for(n_tokens) + n_seq; /* each sequence may leave most of its last page empty */
-    pages->max_pages = pages_for(n_context);
+    pages->max_pages = pages_for(n_context); /* a file may claim any context; room is what is asked for */
+    if (pages->max_pages > pages->n_pages)
+        pages->max_pages = pages->n_pages;
     pages->copy = copy;
     pages->copy_arg = copy_arg;
     pages->users = calloc(pages->n_pages, sizeof(*pages->users));
