@@ -15,6 +15,7 @@ typedef const uint8_t *(*word_fn)(const uint8_t *p, const uint8_t *end);
 struct pretoken {
     const char *name;
     word_fn next;
+    bool takes_whole_words, adds_bos;
 };
 
 /* The class of the character at p, and where it ends. */
@@ -106,7 +107,7 @@ static const uint8_t *line_ends(const uint8_t *p, const uint8_t *end) {
 }
 
 /* [^\r\n\p{L}\p{N}]?\p{L}+ */
-static const uint8_t *qwen2_letters(const uint8_t *p, const uint8_t *end) {
+static const uint8_t *word_of_letters(const uint8_t *p, const uint8_t *end) {
     const uint8_t *after;
     enum unicode_class class = look(p, end, &after);
 
@@ -117,18 +118,28 @@ static const uint8_t *qwen2_letters(const uint8_t *p, const uint8_t *end) {
     return run_end(after, end, UNICODE_LETTER);
 }
 
-/* qwen2: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|
+/* \p{N}{1,most} */
+static const uint8_t *digits(const uint8_t *p, const uint8_t *end, int most) {
+    const uint8_t *after;
+
+    for (int n = 0; n < most && p < end && look(p, end, &after) == UNICODE_NUMBER; n++)
+        p = after;
+    return p;
+}
+
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,most}|
  * ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
-static const uint8_t *qwen2_word(const uint8_t *p, const uint8_t *end) {
-    const uint8_t *at = contraction(p, end, true), *after;
+static const uint8_t *word_with_digits(const uint8_t *p, const uint8_t *end, int most) {
+    const uint8_t *at = contraction(p, end, true);
 
     if (at > p)
         return at;
-    at = qwen2_letters(p, end);
+    at = word_of_letters(p, end);
     if (at > p)
         return at;
-    if (look(p, end, &after) == UNICODE_NUMBER)
-        return after;
+    at = digits(p, end, most);
+    if (at > p)
+        return at;
     at = p + (*p == ' ');
     if (is_class(at, end, UNICODE_OTHER)) {
         at = run_end(at, end, UNICODE_OTHER);
@@ -140,9 +151,20 @@ static const uint8_t *qwen2_word(const uint8_t *p, const uint8_t *end) {
     return at > p ? at : spaces(p, end, false);
 }
 
+static const uint8_t *qwen2_word(const uint8_t *p, const uint8_t *end) {
+    return word_with_digits(p, end, 1);
+}
+
+static const uint8_t *llama3_word(const uint8_t *p, const uint8_t *end) {
+    return word_with_digits(p, end, 3);
+}
+
+/* The reference of Llama 3 takes a word that is a token before it looks at merges, and puts bos first. */
 static const struct pretoken pretokens[] = {
-    {"smollm", smollm_word},
-    {"qwen2", qwen2_word},
+    {"smollm", smollm_word, false, false},
+    {"qwen2", qwen2_word, false, false},
+    {"llama-bpe", llama3_word, true, true},
+    {"llama3", llama3_word, true, true}, /* as older files call it */
 };
 
 const struct pretoken *pretoken_find(struct gguf_text name) {
@@ -153,7 +175,15 @@ const struct pretoken *pretoken_find(struct gguf_text name) {
 }
 
 const char *pretoken_list(void) {
-    return "smollm, qwen2";
+    return "smollm, qwen2, llama-bpe";
+}
+
+bool pretoken_takes_whole_words(const struct pretoken *pre) {
+    return pre->takes_whole_words;
+}
+
+bool pretoken_adds_bos(const struct pretoken *pre) {
+    return pre->adds_bos;
 }
 
 const uint8_t *pretoken_next(const struct pretoken *pre, const uint8_t *p, const uint8_t *end) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokenizer.h - text to token ids and back: byte-level BPE with the vocabulary and merges of a GGUF file.
+/* tokenizer.h - text to token ids and back, with the vocabulary of a GGUF file: byte-level BPE ("gpt2") or
+ * SentencePiece's BPE ("llama").
  *
  * Ids are those of the reference tokenizers, to the last one. Control tokens come out of text only when the
  * caller says so: a source text that contains "<|im_start|>" is nine harmless tokens, not a chat turn.
@@ -16,7 +17,7 @@
 struct tokenizer;
 
 enum tokenizer_flag {
-    TOKENIZER_CONTROL = 1, /* match control and user-defined tokens in the text, longest first */
+    TOKENIZER_CONTROL = 1, /* match control and user-defined tokens in the text, the longest at each place */
 };
 
 /* A growing list of ids. Zeroed is empty; the owner frees `ids`. */
@@ -31,9 +32,10 @@ struct token_list {
 int tokenizer_load(const struct gguf *file, struct tokenizer **out, struct model_fail *fail);
 void tokenizer_free(struct tokenizer *tok);
 
-/* Append the ids of text[0..n) to `out`. Any bytes are accepted; invalid UTF-8 goes byte by byte. A byte for
- * which the vocabulary has no token is dropped, as the reference does. 0 or -ENOMEM (`out` is then cut back).
- */
+/* Append the ids of text[0..n) to `out`; bos is never added. Any bytes are accepted; invalid UTF-8 goes byte
+ * by byte. A byte for which the vocabulary has no token is dropped, as the reference does. SentencePiece
+ * models cut out user-defined tokens in any text, and may put a space in front of it. 0 or -ENOMEM (`out` is
+ * then cut back). */
 int tokenizer_encode(const struct tokenizer *tok, const char *text, size_t n, unsigned flags,
                      struct token_list *out);
 

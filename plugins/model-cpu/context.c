@@ -24,8 +24,10 @@ struct context {
     struct forward forward; /* its buffers are owned here */
     struct forward_row *rows;
     uint32_t *asked;
-    uint32_t *lengths;    /* [n_seq] before the batch */
-    double *inverse_freq; /* (rope_dim / 2) */
+    uint32_t *lengths;            /* [n_seq] before the batch */
+    bool has_local;               /* some layers see a window only */
+    double *frequencies[N_ROPES]; /* (rope_dim / 2) */
+    double magnitudes[N_ROPES];   /* of cosines and sines */
 };
 
 /* ---- buffers ---- */
@@ -83,10 +85,13 @@ static void free_row_buffers(struct context *ctx) {
     free(f->k);
     free(f->v);
     free(f->up);
-    free(f->turn);
+    for (int kind = 0; kind < N_ROPES; kind++) {
+        free(f->turn[kind]);
+        f->turn[kind] = NULL;
+    }
     free(ctx->rows);
     free(ctx->asked);
-    f->x = f->q = f->k = f->v = f->up = f->turn = NULL;
+    f->x = f->q = f->k = f->v = f->up = NULL;
     ctx->rows = NULL;
     ctx->asked = NULL;
     ctx->room = 0;
@@ -111,7 +116,8 @@ static int reserve_rows(struct context *ctx, uint32_t n) {
     f->k = grow((size_t)n * kv * sizeof(float), &err);
     f->v = grow((size_t)n * kv * sizeof(float), &err);
     f->up = grow((size_t)n * a->n_ff * sizeof(float), &err);
-    f->turn = grow((size_t)n * a->rope_dim * sizeof(float), &err);
+    for (int kind = 0; kind <= ctx->has_local; kind++)
+        f->turn[kind] = grow((size_t)n * a->rope_dim * sizeof(float), &err);
     ctx->rows = grow(n * sizeof(*ctx->rows), &err);
     ctx->asked = grow(n * sizeof(*ctx->asked), &err);
     if (err)
@@ -144,18 +150,17 @@ static int init_fixed(struct context *ctx) {
         f->ones[i].tiles = grow(acts_bytes(1, a->n_embd, f->last.terms), &err);
     }
     ctx->lengths = calloc(ctx->n_seq, sizeof(*ctx->lengths));
-    ctx->inverse_freq = calloc(a->rope_dim / 2, sizeof(double));
-    return ctx->lengths && ctx->inverse_freq ? err : -ENOMEM;
+    for (int kind = 0; kind < N_ROPES; kind++)
+        ctx->frequencies[kind] = grow(a->rope_dim / 2 * sizeof(double), &err);
+    return ctx->lengths ? err : -ENOMEM;
 }
 
 static void init_rope(struct context *ctx) {
     const struct arch *a = &ctx->model->arch;
 
-    for (uint32_t i = 0; i < a->rope_dim / 2; i++) {
-        const double factor = ctx->model->rope_factors ? (double)ctx->model->rope_factors[i] : 1.0;
-
-        ctx->inverse_freq[i] = pow((double)a->rope_base, -2.0 * i / a->rope_dim) / factor;
-    }
+    for (int kind = 0; kind < N_ROPES; kind++)
+        ctx->magnitudes[kind] =
+            arch_rope_frequencies(a, kind, ctx->model->rope_factors, ctx->frequencies[kind]);
 }
 
 int context_open(const struct model *model, struct pool *pool, const struct kernels *kernels, uint32_t n_seq,
@@ -175,6 +180,7 @@ int context_open(const struct model *model, struct pool *pool, const struct kern
     ctx->kernels = kernels;
     ctx->n_seq = n_seq;
     find_terms(ctx);
+    ctx->has_local = memchr(model->arch.is_local, 1, model->arch.n_layers) != NULL;
     err = kv_init(&ctx->kv, &model->arch, n_seq, n_tokens);
     if (!err)
         err = init_fixed(ctx);
@@ -206,7 +212,8 @@ void context_close(struct context *ctx) {
     free(f->ones);
     free(f->pieces);
     free(ctx->lengths);
-    free(ctx->inverse_freq);
+    for (int kind = 0; kind < N_ROPES; kind++)
+        free(ctx->frequencies[kind]);
     kv_finish(&ctx->kv);
     free(ctx);
 }
@@ -254,21 +261,24 @@ static void take_back(struct context *ctx) {
         pages_trim(&ctx->kv.pages, s, ctx->lengths[s]);
 }
 
+/* Cosines and sines of a position. */
+static void fill_turn(const struct context *ctx, int kind, int32_t pos, float *turn) {
+    for (uint32_t i = 0; i < ctx->model->arch.rope_dim / 2; i++) {
+        const double angle = pos * ctx->frequencies[kind][i];
+
+        turn[2 * i] = (float)(cos(angle) * ctx->magnitudes[kind]);
+        turn[2 * i + 1] = (float)(sin(angle) * ctx->magnitudes[kind]);
+    }
+}
+
 static void prepare_rows(struct context *ctx, const struct context_batch *b) {
-    const uint32_t half = ctx->model->arch.rope_dim / 2;
     struct forward *f = &ctx->forward;
 
     for (uint32_t r = 0; r < b->n; r++) {
-        float *turn = f->turn + (size_t)r * 2 * half;
-
         ctx->rows[r] =
             (struct forward_row){ctx->kv.pages.seqs[b->seq[r]].pages, (uint32_t)b->pos[r], b->token[r]};
-        for (uint32_t i = 0; i < half; i++) {
-            const double angle = b->pos[r] * ctx->inverse_freq[i];
-
-            turn[2 * i] = (float)cos(angle);
-            turn[2 * i + 1] = (float)sin(angle);
-        }
+        for (int kind = 0; kind <= ctx->has_local; kind++)
+            fill_turn(ctx, kind, b->pos[r], f->turn[kind] + (size_t)r * ctx->model->arch.rope_dim);
     }
     f->model = ctx->model;
     f->kernels = ctx->kernels;

@@ -22,20 +22,26 @@ static uint32_t pieces_of(uint32_t total, uint32_t per_piece) {
     return (total + per_piece - 1) / per_piece;
 }
 
-/* x += W h, the rows of one piece */
+/* x += W h, or y = W h where it is to be normed first; the rows of one piece */
 static void add_product(struct forward *f, uint32_t piece, const struct matrix *m, const struct acts *acts) {
+    const bool post = f->model->arch.post_norms;
     const uint32_t per = groups_per_piece(f, m->n_groups), first = piece * per;
     const uint32_t n = m->n_groups - first < per ? m->n_groups - first : per;
-    const struct product to = {f->x, f->model->arch.n_embd, NULL, true};
+    const struct product to = {post ? f->wide.f32 : f->x, f->model->arch.n_embd, NULL, !post};
 
     f->kernels->matmul(m, first, n, acts, &to);
 }
 
 /* ---- the steps ---- */
 
-/* x = table[token] */
+/* x = table[token] * scale */
 static void embed(struct forward *f, uint32_t r) {
-    matrix_read_row(&f->model->table, (uint32_t)f->rows[r].token, f->x + (size_t)r * f->model->arch.n_embd);
+    const struct arch *a = &f->model->arch;
+    float *x = f->x + (size_t)r * a->n_embd;
+
+    matrix_read_row(&f->model->table, (uint32_t)f->rows[r].token, x);
+    for (uint32_t i = 0; a->embed_scale != 1.0f && i < a->n_embd; i++)
+        x[i] *= a->embed_scale;
 }
 
 /* h = rmsnorm(x) * weight */
@@ -45,6 +51,16 @@ static void norm(struct forward *f, uint32_t r, const float *weight) {
     f->kernels->rmsnorm(f->wide.f32 + (size_t)r * a->n_embd, f->x + (size_t)r * a->n_embd, weight, a->n_embd,
                         a->norm_eps);
     f->kernels->quantise(&f->wide, r, 0, a->n_embd / QUANT_SLICE);
+}
+
+/* x += rmsnorm(y) * weight */
+static void post_norm(struct forward *f, uint32_t r, const float *weight) {
+    const struct arch *a = &f->model->arch;
+    float *x = f->x + (size_t)r * a->n_embd, *y = f->wide.f32 + (size_t)r * a->n_embd;
+
+    f->kernels->rmsnorm(y, y, weight, a->n_embd, a->norm_eps);
+    for (uint32_t i = 0; i < a->n_embd; i++)
+        x[i] += y[i];
 }
 
 /* Rotate the pairs of one head: (x[i], x[i + half]) or (x[2i], x[2i + 1]). turn: (half, 2) cosines and sines
@@ -57,6 +73,16 @@ static void rotate(float *x, const float *turn, uint32_t half, bool halves) {
         *a = old * c - *b * s;
         *b = old * s + *b * c;
     }
+}
+
+/* q or k of one head: normed if the model does so, then turned. */
+static void norm_and_turn(const struct forward *f, uint32_t r, uint32_t layer, const float *weight,
+                          float *x) {
+    const struct arch *a = &f->model->arch;
+
+    if (weight)
+        f->kernels->rmsnorm(x, x, weight, a->head_dim, a->norm_eps);
+    rotate(x, f->turn[a->is_local[layer]] + (size_t)r * a->rope_dim, a->rope_dim / 2, a->rope_halves);
 }
 
 /* One head of q, k or v = W h (+ b), for every row. Pieces are the heads of q, then those of k, then those of
@@ -83,7 +109,7 @@ static void qkv(struct forward *f, uint32_t piece, uint32_t layer_index) {
         const uint32_t pos = f->rows[r].pos, page = f->rows[r].pages[pos / KV_PAGE];
 
         if (is_q || is_k)
-            rotate(x, f->turn + (size_t)r * a->rope_dim, a->rope_dim / 2, a->rope_halves);
+            norm_and_turn(f, r, layer_index, is_q ? layer->q_norm : layer->k_norm, x);
         if (is_k)
             f->kernels->key_put(kv_keys(f->kv, page, layer_index, head), pos % KV_PAGE, x, a->head_dim);
         else if (!is_q)
@@ -99,12 +125,13 @@ static uint32_t heads_per_piece(const struct forward *f) {
     return f->n * a->n_kv_heads < 4 * pool_n_threads(f->pool) ? 1 : a->n_heads / a->n_kv_heads;
 }
 
-/* h = softmax(q k' / sqrt(d)) v for some heads of one row */
+/* h = softmax(q k' * scale) v for some heads of one row, over the window in a local layer */
 static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t thread) {
     const struct arch *a = &f->model->arch;
     const uint32_t per = heads_per_piece(f), r = piece / (a->n_heads / per),
                    head = piece % (a->n_heads / per) * per;
     const uint32_t kv_head = head / (a->n_heads / a->n_kv_heads), n = f->rows[r].pos + 1;
+    const uint32_t first = arch_first_seen(a, layer, f->rows[r].pos), first_page = first / KV_PAGE;
     const size_t at = ((size_t)r * a->n_heads + head) * a->head_dim;
     const uint16_t **k = f->page_list + (size_t)thread * 2 * f->max_pages, **v = k + f->max_pages;
     const struct attend job = {
@@ -114,15 +141,16 @@ static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t t
         .score_stride = f->score_stride,
         .n_heads = per,
         .head_dim = a->head_dim,
-        .n = n,
-        .scale = 1.0f / sqrtf((float)a->head_dim),
+        .n = n - first_page * KV_PAGE,
+        .skip = first % KV_PAGE,
+        .scale = a->attn_scale,
         .k = k,
         .v = v,
     };
 
-    for (uint32_t p = 0; p * KV_PAGE < n; p++) {
-        k[p] = kv_keys(f->kv, f->rows[r].pages[p], layer, kv_head);
-        v[p] = kv_values(f->kv, f->rows[r].pages[p], layer, kv_head);
+    for (uint32_t p = first_page; p * KV_PAGE < n; p++) {
+        k[p - first_page] = kv_keys(f->kv, f->rows[r].pages[p], layer, kv_head);
+        v[p - first_page] = kv_values(f->kv, f->rows[r].pages[p], layer, kv_head);
     }
     f->kernels->attend(&job);
     f->kernels->quantise(&f->heads, r, head * a->head_dim / QUANT_SLICE, per * a->head_dim / QUANT_SLICE);
@@ -135,7 +163,7 @@ static uint32_t slices_per_piece(const struct forward *f) {
     return n == 0 ? 1 : n;
 }
 
-/* g = silu(Wg h) * (Wu h), some slices of it for every row */
+/* g = silu(Wg h) * (Wu h), or gelu, some slices of it for every row */
 static void gate_up(struct forward *f, uint32_t piece, const struct layer *layer) {
     const size_t n_ff = f->model->arch.n_ff;
     const uint32_t per = slices_per_piece(f), first = piece * per, end = (uint32_t)n_ff / QUANT_SLICE;
@@ -147,7 +175,8 @@ static void gate_up(struct forward *f, uint32_t piece, const struct layer *layer
     for (uint32_t r = 0; r < f->n; r++) {
         const size_t at = r * n_ff + (size_t)first * QUANT_SLICE;
 
-        f->kernels->swiglu(f->ff.f32 + at, f->up + at, (size_t)n * QUANT_SLICE);
+        (f->model->arch.gelu ? f->kernels->geglu : f->kernels->swiglu)(f->ff.f32 + at, f->up + at,
+                                                                       (size_t)n * QUANT_SLICE);
         f->kernels->quantise(&f->ff, r, first, n);
     }
 }
@@ -198,7 +227,9 @@ static uint32_t count_pieces(const struct forward *f, const struct step *step) {
     switch (step->op) {
     case STEP_EMBED:
     case STEP_ATTN_NORM:
+    case STEP_ATTN_POST:
     case STEP_FFN_NORM:
+    case STEP_FFN_POST:
         return f->n;
     case STEP_QKV:
         return m->arch.n_heads + 2 * m->arch.n_kv_heads;
@@ -238,6 +269,9 @@ static void do_piece(struct forward *f, size_t index, uint32_t piece, uint32_t t
     case STEP_ATTN_OUT:
         add_product(f, piece, &layer->out, &f->heads);
         break;
+    case STEP_ATTN_POST:
+        post_norm(f, piece, layer->attn_post);
+        break;
     case STEP_FFN_NORM:
         norm(f, piece, layer->ffn_norm);
         break;
@@ -246,6 +280,9 @@ static void do_piece(struct forward *f, size_t index, uint32_t piece, uint32_t t
         break;
     case STEP_DOWN:
         add_product(f, piece, &layer->down, &f->ff);
+        break;
+    case STEP_FFN_POST:
+        post_norm(f, piece, layer->ffn_post);
         break;
     case STEP_LAST_NORM:
         last_norm(f, piece);

@@ -34,14 +34,14 @@ struct forward {
     const uint32_t *asked; /* rows of the batch that the head computes: n_asked of them */
     uint32_t n_asked;
 
-    float *x;          /* (n, n_embd) the residual stream */
-    struct acts wide;  /* (n, n_embd) normed x; its f32 is also scratch */
-    struct acts heads; /* (n, heads * head_dim) what attention gives */
-    struct acts ff;    /* (n, n_ff) */
-    float *q, *k, *v;  /* (n, heads * head_dim), (n, kv heads * head_dim) twice */
-    float *up;         /* (n, n_ff) */
-    float *turn;       /* (n, rope_dim / 2, 2) cosine and sine */
-    float *scores;     /* [threads] (query heads of a kv head, longest context) */
+    float *x;             /* (n, n_embd) the residual stream */
+    struct acts wide;     /* (n, n_embd) normed x; its f32 is also y, which is normed before it is added */
+    struct acts heads;    /* (n, heads * head_dim) what attention gives */
+    struct acts ff;       /* (n, n_ff) */
+    float *q, *k, *v;     /* (n, heads * head_dim), (n, kv heads * head_dim) twice */
+    float *up;            /* (n, n_ff) */
+    float *turn[N_ROPES]; /* (n, rope_dim / 2, 2) cosine and sine; the local one only with local layers */
+    float *scores;        /* [threads] (query heads of a kv head, longest context) */
     size_t score_stride;
     const uint16_t **page_list; /* [threads] (2, pages) */
     uint32_t max_pages;

@@ -60,6 +60,17 @@ static void swiglu(float *gate, const float *up, size_t n) {
     }
 }
 
+/* x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) * (x + 0.044715 x^3) is x / (1 + e^-2u). */
+static void geglu(float *gate, const float *up, size_t n) {
+    for (size_t i = 0; i < n; i += 16) {
+        const vf g = vf_load(gate + i);
+        const vf inner = vf_fma(vf_mul(vf_mul(g, g), vf_all(0.044715f)), g, g);
+        const vf e = exp_lanes(vf_mul(inner, vf_all(-1.5957691216f)));
+
+        vf_store(gate + i, vf_mul(vf_div(g, vf_add(vf_all(1.0f), e)), vf_load(up + i)));
+    }
+}
+
 /* ---- activations as integers ---- */
 
 struct acts_slice {
@@ -411,14 +422,14 @@ FORCE_INLINE void score_tile(int heads, const struct attend *job, uint32_t head,
         vf_store(scores + (head + (uint32_t)h) * job->score_stride, vf_mul(acc[h], vf_all(job->scale)));
 }
 
-/* out[h][d..d+16) += p[h][0..n) . v for the n positions of one page. heads is a constant. */
+/* out[h][d..d+16) += p[h][first..n) . v for these positions of one page. heads is a constant. */
 FORCE_INLINE void value_page(int heads, const struct attend *job, uint32_t head, const uint16_t *v,
-                             uint32_t d, uint32_t n, const float *p) {
+                             uint32_t d, uint32_t first, uint32_t n, const float *p) {
     vf acc[8];
 
     for (int h = 0; h < heads; h++)
         acc[h] = vf_load(job->out + (head + (uint32_t)h) * job->head_dim + d);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = first; i < n; i++) {
         const vf value = vf_load_f16(v + (size_t)d * KV_PAGE + 16 * i);
 
         for (int h = 0; h < heads; h++)
@@ -428,18 +439,24 @@ FORCE_INLINE void value_page(int heads, const struct attend *job, uint32_t head,
         vf_store(job->out + (head + (uint32_t)h) * job->head_dim + d, acc[h]);
 }
 
-/* scores = exp(scores - most) and 0 behind n; returns 1 / sum. */
-static float softmax(float *scores, uint32_t n) {
-    const uint32_t end = (n + 15) / 16 * 16;
+/* scores = exp(scores - most) over [skip, n), and 0 in the rest of the first and last sixteen; returns 1 /
+ * sum.
+ */
+static float softmax(float *scores, uint32_t skip, uint32_t n) {
+    const uint32_t begin = skip / 16 * 16, end = (n + 15) / 16 * 16;
     vf most = vf_all(-INFINITY), sum = vf_zero();
 
+    for (uint32_t i = begin; i < skip; i++)
+        scores[i] = -INFINITY;
     for (uint32_t i = n; i < end; i++)
         scores[i] = -INFINITY;
-    for (uint32_t i = 0; i < end; i += 16)
+    for (uint32_t i = begin; i < end; i += 16)
         most = vf_max(most, vf_load(scores + i));
     most = vf_all(vf_largest(most));
-    for (uint32_t i = 0; i < end; i += 16) {
+    for (uint32_t i = begin; i < end; i += 16) {
         vf_store(scores + i, exp_lanes(vf_sub(vf_load(scores + i), most)));
+        for (uint32_t j = i; j < skip && j < i + 16; j++)
+            scores[j] = 0.0f;
         for (uint32_t j = n; j < end && j >= i && j < i + 16; j++)
             scores[j] = 0.0f;
         sum = vf_add(sum, vf_load(scores + i));
@@ -448,16 +465,18 @@ static float softmax(float *scores, uint32_t n) {
 }
 
 FORCE_INLINE void attend_heads(int heads, const struct attend *job, uint32_t head) {
-    for (uint32_t p = 0; p < job->n; p += KV_TILE) {
+    const uint32_t begin = job->skip / KV_TILE * KV_TILE;
+
+    for (uint32_t p = begin; p < job->n; p += KV_TILE) {
         const uint16_t *tile = job->k[p / KV_PAGE] + (size_t)(p % KV_PAGE) * job->head_dim;
 
         score_tile(heads, job, head, tile, job->scores + p);
     }
     for (int h = 0; h < heads; h++) {
         float *scores = job->scores + (head + (uint32_t)h) * job->score_stride;
-        const vf inverse = vf_all(softmax(scores, job->n));
+        const vf inverse = vf_all(softmax(scores, job->skip, job->n));
 
-        for (uint32_t i = 0; i < job->n; i += 16)
+        for (uint32_t i = begin; i < job->n; i += 16)
             vf_store(scores + i, vf_mul(vf_load(scores + i), inverse));
         memset(job->out + (head + (uint32_t)h) * job->head_dim, 0, job->head_dim * sizeof(float));
     }
@@ -465,7 +484,7 @@ FORCE_INLINE void attend_heads(int heads, const struct attend *job, uint32_t hea
         const uint32_t n = job->n - p < KV_PAGE ? job->n - p : KV_PAGE;
 
         for (uint32_t d = 0; d < job->head_dim; d += 16)
-            value_page(heads, job, head, job->v[p / KV_PAGE], d, n, job->scores + p);
+            value_page(heads, job, head, job->v[p / KV_PAGE], d, p == 0 ? job->skip : 0, n, job->scores + p);
     }
 }
 
@@ -497,6 +516,7 @@ const struct kernels TELEX_KERNELS = {
     .quantise = quantise,
     .matmul = matmul,
     .swiglu = swiglu,
+    .geglu = geglu,
     .attend = attend,
     .key_put = key_put,
     .value_put = value_put,

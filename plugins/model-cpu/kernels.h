@@ -67,7 +67,8 @@ struct attend {
     float *scores;  /* working memory: n_heads * score_stride floats */
     size_t score_stride;
     uint32_t n_heads, head_dim;
-    uint32_t n; /* positions to look at, >= 1 */
+    uint32_t n;    /* positions in the pages, >= 1 */
+    uint32_t skip; /* leading ones of the first page that are not looked at, < n and < KV_PAGE */
     float scale;
     const uint16_t *const *k; /* per page: (4, head_dim, 16) f16 */
     const uint16_t *const *v; /* per page: (head_dim / 16, 64, 16) f16 */
@@ -88,6 +89,8 @@ struct kernels {
                    const struct product *to);
     /* gate = silu(gate) * up. (n), n a multiple of 16 */
     void (*swiglu)(float *gate, const float *up, size_t n);
+    /* gate = gelu(gate) * up, gelu by tanh. (n), n a multiple of 16 */
+    void (*geglu)(float *gate, const float *up, size_t n);
     void (*attend)(const struct attend *job);
     /* Write one position's key, or value, of one kv head to its page. (head_dim) */
     void (*key_put)(uint16_t *page, uint32_t at, const float *key, uint32_t head_dim);

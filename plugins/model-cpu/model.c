@@ -134,6 +134,32 @@ static int load_biases(struct loader *l, uint32_t i, struct layer *layer, uint32
     return load_vector(l, name, kv, optional, &layer->v_bias);
 }
 
+static int load_norms(struct loader *l, uint32_t i, struct layer *layer) {
+    const struct arch *a = &l->model->arch;
+    const struct {
+        const char *name;
+        float **vector;
+        uint32_t n;
+        bool is_there;
+    } norms[] = {
+        {"attn_norm", &layer->attn_norm, a->n_embd, true},
+        {"ffn_norm", &layer->ffn_norm, a->n_embd, true},
+        {"attn_q_norm", &layer->q_norm, a->head_dim, a->qk_norm},
+        {"attn_k_norm", &layer->k_norm, a->head_dim, a->qk_norm},
+        {"post_attention_norm", &layer->attn_post, a->n_embd, a->post_norms},
+        {"post_ffw_norm", &layer->ffn_post, a->n_embd, a->post_norms},
+    };
+    char name[80];
+    int err = 0;
+
+    for (size_t j = 0; j < sizeof(norms) / sizeof(norms[0]) && !err; j++) {
+        find(l, name, "blk.%u.%s.weight", i, norms[j].name);
+        if (norms[j].is_there)
+            err = load_vector(l, name, norms[j].n, false, norms[j].vector);
+    }
+    return err;
+}
+
 static int load_layer(struct loader *l, uint32_t i, struct layer *layer) {
     const struct arch *a = &l->model->arch;
     const uint32_t q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
@@ -157,12 +183,8 @@ static int load_layer(struct loader *l, uint32_t i, struct layer *layer) {
         find(l, name, "blk.%u.%s.weight", i, parts[j].name);
         err = load_matrix(l, name, parts[j].n_rows, parts[j].n_cols, parts[j].matrix);
     }
-    find(l, name, "blk.%u.attn_norm.weight", i);
     if (!err)
-        err = load_vector(l, name, a->n_embd, false, &layer->attn_norm);
-    find(l, name, "blk.%u.ffn_norm.weight", i);
-    if (!err)
-        err = load_vector(l, name, a->n_embd, false, &layer->ffn_norm);
+        err = load_norms(l, i, layer);
     return err ? err : load_biases(l, i, layer, q, kv);
 }
 
@@ -252,6 +274,10 @@ static void free_model(struct model *m) {
             free_matrix(all[j]);
         free(layer->attn_norm);
         free(layer->ffn_norm);
+        free(layer->attn_post);
+        free(layer->ffn_post);
+        free(layer->q_norm);
+        free(layer->k_norm);
         free(layer->q_bias);
         free(layer->k_bias);
         free(layer->v_bias);

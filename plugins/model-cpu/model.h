@@ -14,6 +14,8 @@
 
 struct layer {
     float *attn_norm, *ffn_norm;     /* (n_embd) */
+    float *attn_post, *ffn_post;     /* (n_embd), NULL without post norms */
+    float *q_norm, *k_norm;          /* (head_dim), NULL without */
     float *q_bias, *k_bias, *v_bias; /* NULL without biases */
     struct matrix q, k, v, out;      /* (q or kv width, n_embd); out: (n_embd, q width) */
     struct matrix gate, up, down;    /* (n_ff, n_embd), (n_ff, n_embd), (n_embd, n_ff) */

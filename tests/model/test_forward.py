@@ -87,10 +87,3 @@ def test_the_small_model_answers_like_llama_cpp():
     pytest.importorskip("llama_cpp")
     import check_models
     assert check_models.check(modelkit.model_path(modelkit.SMOLLM))
-
-
-def test_the_plan_of_a_model_is_printed_step_by_step(tiny):
-    lines = modelkit.run_tool("plan", tiny("F32", "qwen2")).decode().splitlines()
-    assert lines[0] == "qwen2: 2 layers, 17 steps"
-    assert lines[3].split() == "2 layer 0 qkv q(256) k(128) v(128) = W h + b; q, k turn 64 of 64 in halves, base 10000".split()
-    assert lines[-1].split()[1] == "head"

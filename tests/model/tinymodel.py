@@ -56,23 +56,59 @@ def add_vocabulary(writer):
     return len(tokens)
 
 
-def write(path, kind="Q4_0", arch="llama", seed=1, **sizes):
-    """Write the model; every matrix has the type `kind`."""
-    import gguf
-    size = {**SIZES, **sizes}
-    embd, ff, layers = size["embedding_length"], size["feed_forward_length"], size["block_count"]
-    kv = embd // size["head_count"] * size["head_count_kv"]
-    rng = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(str(path), arch)
+def add_sizes(writer, size, head_dim):
     writer.add_name("tiny")
-    writer.add_block_count(layers)
+    writer.add_block_count(size["block_count"])
     writer.add_context_length(size["context_length"])
-    writer.add_embedding_length(embd)
-    writer.add_feed_forward_length(ff)
+    writer.add_embedding_length(size["embedding_length"])
+    writer.add_feed_forward_length(size["feed_forward_length"])
     writer.add_head_count(size["head_count"])
     writer.add_head_count_kv(size["head_count_kv"])
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10000.0)
+    if head_dim != size["embedding_length"] // size["head_count"]:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+
+
+def add_layer(add, add_vector, arch, i, embd, q, kv, ff, head_dim):
+    for name, rows, cols in (("attn_q", q, embd), ("attn_k", kv, embd), ("attn_v", kv, embd), ("attn_output", embd, q),
+                             ("ffn_gate", ff, embd), ("ffn_up", ff, embd), ("ffn_down", embd, ff)):
+        add(f"blk.{i}.{name}.weight", rows, cols)
+    add_vector(f"blk.{i}.attn_norm.weight", embd, 1)
+    add_vector(f"blk.{i}.ffn_norm.weight", embd, 1)
+    if arch == "qwen2":
+        for name, n in (("q", q), ("k", kv), ("v", kv)):
+            add_vector(f"blk.{i}.attn_{name}.bias", n, 0)
+    if arch in ("qwen3", "gemma3"):
+        add_vector(f"blk.{i}.attn_q_norm.weight", head_dim, 1)
+        add_vector(f"blk.{i}.attn_k_norm.weight", head_dim, 1)
+    if arch == "gemma3":
+        add_vector(f"blk.{i}.post_attention_norm.weight", embd, 1)
+        add_vector(f"blk.{i}.post_ffw_norm.weight", embd, 1)
+
+
+def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, divisors=None, **sizes):
+    """Write the model; every matrix has the type `kind`. `extra` adds metadata (numbers, texts, lists of bool) below the
+    architecture's name, `divisors` a tensor of rope factors."""
+    import gguf
+    size = {**SIZES, **sizes}
+    embd, ff = size["embedding_length"], size["feed_forward_length"]
+    head_dim = head_dim or embd // size["head_count"]
+    q, kv = head_dim * size["head_count"], head_dim * size["head_count_kv"]
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(str(path), arch)
+    add_sizes(writer, size, head_dim)
+    for name, value in (extra or {}).items():
+        key = f"{arch}.{name}"
+        if isinstance(value, list):
+            writer.add_array(key, value)
+        elif isinstance(value, str):
+            writer.add_string(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+        else:
+            writer.add_float32(key, value)
     n_vocab = add_vocabulary(writer)
 
     def add(name, rows, cols):
@@ -84,15 +120,10 @@ def write(path, kind="Q4_0", arch="llama", seed=1, **sizes):
 
     add("token_embd.weight", n_vocab, embd)
     add_vector("output_norm.weight", embd, 1)
-    for i in range(layers):
-        for name, rows, cols in (("attn_q", embd, embd), ("attn_k", kv, embd), ("attn_v", kv, embd), ("attn_output", embd, embd),
-                                 ("ffn_gate", ff, embd), ("ffn_up", ff, embd), ("ffn_down", embd, ff)):
-            add(f"blk.{i}.{name}.weight", rows, cols)
-        add_vector(f"blk.{i}.attn_norm.weight", embd, 1)
-        add_vector(f"blk.{i}.ffn_norm.weight", embd, 1)
-        for name, n in (("q", embd), ("k", kv), ("v", kv)):
-            if arch == "qwen2":
-                add_vector(f"blk.{i}.attn_{name}.bias", n, 0)
+    for i in range(size["block_count"]):
+        add_layer(add, add_vector, arch, i, embd, q, kv, ff, head_dim)
+    if divisors is not None:
+        writer.add_tensor("rope_freqs.weight", np.asarray(divisors, dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
