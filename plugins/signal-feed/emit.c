@@ -113,12 +113,15 @@ static telex_status emit_item(struct stage *stage, telex_lease lease, struct arr
         telex_say(stage->host, TELEX_WARN, lease, "%s: record %s: text cut at %" PRId64 " bytes",
                   source->address, record.id, stage->options.text_bytes);
     ++*given;
+    ++*(version > 1 ? &arrival->memory.edits : &arrival->memory.records);
     return give(stage, lease, &record, version);
 }
 
 /* One step of an arrival. *done when it was the last. */
 static telex_status step(struct stage *stage, telex_lease lease, struct arrival *arrival, bool *done) {
     telex_status status = state_forget_some(stage, lease);
+    if (status == TELEX_OK)
+        status = state_list_some(stage, lease);
     int given = 0;
     for (int looked = 0;
          status == TELEX_OK && arrival->at < arrival->feed.n_items && given < BATCH && looked < 4096;
@@ -141,6 +144,9 @@ static void finish(struct stage *stage, struct arrival *arrival) {
     source->memory = arrival->memory;
     arrival->memory = (struct memory){0};
     source->busy = false;
+    source->stored = true;
+    source->asked &= !arrival->again;
+    list_settle(stage, source);
     arrival_free(arrival);
     poll_soon(stage);
 }

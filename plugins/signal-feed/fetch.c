@@ -57,7 +57,8 @@ struct fetch {
     long status;
     int hops;
     bool all_permanent;
-    uint64_t end_ms; /* uv_now when all hops together have taken too long */
+    const char *onward; /* in the arena: another site's address that a redirect named */
+    uint64_t end_ms;    /* uv_now when all hops together have taken too long */
     int err;
     char why[256], curl_why[CURL_ERROR_SIZE];
     fetch_done done;
@@ -179,6 +180,9 @@ static void report(struct fetch *f) {
         .status = f->status,
         .url = f->url,
         .moved = f->hops > 0 && f->all_permanent,
+        .onward = f->err ? NULL : f->onward,
+        .hops = f->hops,
+        .all_permanent = f->all_permanent,
         .body = buf_text(&f->body),
         .body_bytes = f->body.len,
         .wire_bytes = (size_t)f->wire_bytes,
@@ -258,6 +262,12 @@ static int start_hop(struct fetch *f) {
     return curl_multi_add_handle(f->fetcher->multi, f->easy) == CURLM_OK ? 0 : -ENOMEM;
 }
 
+/* Whether both addresses are of one site, which waits for us once. */
+static bool is_same_site(struct fetch *f, const char *a, const char *b) {
+    const char *one = url_host(&f->arena, a), *other = url_host(&f->arena, b);
+    return one && other && !strcmp(url_registrable(one), url_registrable(other));
+}
+
 /* The next hop, where the answer asks for one. True when it was begun. */
 static bool follow(struct fetch *f) {
     long s = f->status;
@@ -273,6 +283,10 @@ static bool follow(struct fetch *f) {
         return false;
     }
     f->all_permanent &= s == 301 || s == 308;
+    if (!is_same_site(f, f->url, url)) {
+        f->onward = url;
+        return false;
+    }
     f->url = url;
     curl_slist_free_all(f->extra); /* validators were the first address's */
     f->extra = NULL;
@@ -409,22 +423,22 @@ int fetcher_create(struct fetcher **out, uv_loop_t *loop, const struct fetch_con
     return 0;
 }
 
-int fetcher_get(struct fetcher *fetcher, const char *url, const char *etag, const char *last_modified,
-                fetch_done done, void *arg) {
+int fetcher_get(struct fetcher *fetcher, const struct fetch_start *start, fetch_done done, void *arg) {
     struct fetch *f = calloc(1, sizeof(*f));
     if (!f)
         return -ENOMEM;
     f->fetcher = fetcher;
     f->done = done;
     f->arg = arg;
-    f->all_permanent = true;
+    f->hops = start->hops;
+    f->all_permanent = !start->temporary;
     f->body.limit = (size_t)fetcher->config->limits.body_bytes + 1;
-    f->url = arena_text(&f->arena, url);
+    f->url = arena_text(&f->arena, start->url);
     f->easy = curl_easy_init();
     uv_update_time(fetcher->loop);
     f->end_ms = uv_now(fetcher->loop) + (uint64_t)fetcher->config->limits.total_ms;
-    if (!f->url || !f->easy || add_header(f, ACCEPT) || add_validator(f, "If-None-Match", etag) ||
-        add_validator(f, "If-Modified-Since", last_modified)) {
+    if (!f->url || !f->easy || add_header(f, ACCEPT) || add_validator(f, "If-None-Match", start->etag) ||
+        add_validator(f, "If-Modified-Since", start->last_modified)) {
         fetch_free(f);
         return -ENOMEM;
     }

@@ -204,6 +204,7 @@ void stage_destroy(void *self) {
         arrival_free(stage->first);
         stage->first = next;
     }
+    poll_finish(stage);
     for (size_t i = 0; i < stage->n_forget; i++)
         free(stage->forget[i]);
     free(stage->forget);

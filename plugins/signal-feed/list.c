@@ -19,6 +19,7 @@
 
 #define LINE_MAX_BYTES 4096
 #define SOURCES_MAX    20000
+#define DOMAINS_MORE   256
 
 /* "90s", "30m", "2h", "1d" to ms; -1 when it is none. */
 static int64_t duration(const char *text) {
@@ -156,24 +157,41 @@ static telex_status read_list_file(struct stage *stage) {
     return status;
 }
 
-/* The site that a feed is of: one struct domain for each. */
+struct domain *list_domain(struct stage *stage, const char *host) {
+    if (!host)
+        return NULL;
+    const char *name = url_registrable(host);
+    size_t k = 0;
+    while (k < stage->n_domains && strcmp(stage->domains[k].name, name) != 0)
+        k++;
+    if (k < stage->n_domains)
+        return &stage->domains[k];
+    const char *kept = k < stage->domains_max ? arena_text(&stage->list, name) : NULL;
+    if (!kept)
+        return &stage->domains[stage->domains_max];
+    stage->domains[k].name = kept;
+    stage->n_domains++;
+    return &stage->domains[k];
+}
+
+void list_settle(struct stage *stage, struct source *source) {
+    struct arena scratch = {.limit = 0};
+    const char *url = source->memory.url ? source->memory.url : source->address;
+    source->domain = source->is_file ? NULL : list_domain(stage, url_host(&scratch, url));
+    if (!source->is_file && !source->domain)
+        source->domain = &stage->domains[stage->domains_max];
+    arena_finish(&scratch);
+}
+
+/* Room for the sites of all feeds, and of those they may move to. */
 static telex_status find_domains(struct stage *stage) {
-    stage->domains = calloc(stage->n_sources, sizeof(*stage->domains));
+    stage->domains_max = 2 * stage->n_sources + DOMAINS_MORE;
+    stage->domains = calloc(stage->domains_max + 1, sizeof(*stage->domains));
     if (!stage->domains)
         return TELEX_FATAL;
-    for (size_t i = 0; i < stage->n_sources; i++) {
-        struct source *source = &stage->sources[i];
-        const char *host = source->is_file ? NULL : url_host(&stage->list, source->address);
-        if (!host)
-            continue;
-        const char *name = url_registrable(host);
-        size_t k = 0;
-        while (k < stage->n_domains && strcmp(stage->domains[k].name, name) != 0)
-            k++;
-        if (k == stage->n_domains)
-            stage->domains[stage->n_domains++].name = name;
-        source->domain = &stage->domains[k];
-    }
+    stage->domains[stage->domains_max].name = "";
+    for (size_t i = 0; i < stage->n_sources; i++)
+        list_settle(stage, &stage->sources[i]);
     return TELEX_OK;
 }
 

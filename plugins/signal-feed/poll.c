@@ -17,16 +17,14 @@
 
 #include <telex-sdk/id.h>
 
+#include "discover.h"
+#include "url.h"
+
 #define HOUR_MS                 (3600 * 1000ll)
 #define WEEK_MS                 (7 * 24 * HOUR_MS)
 #define TICK_MAX_MS             60000
 #define FAILS_BEFORE_GOING_BACK 3
-
-/* One question on its way. */
-struct question {
-    struct stage *stage;   /* borrowed */
-    struct source *source; /* borrowed */
-};
+#define ONWARD_WAIT_MS          60000 /* a redirect waits no longer than this for the other site's turn */
 
 static int64_t wall_ms(const struct stage *stage) {
     return stage->host->now_ms(stage->host, TELEX_CLOCK_WALL);
@@ -75,6 +73,7 @@ static void fail(struct stage *stage, struct arrival *arrival, const struct fetc
     struct schedule s = plan(stage, arrival->source, result, arrival->fetched_ms);
     m->fails++;
     m->next_ms = schedule_after_failure(&s, m->fails);
+    memory_set(&m->why, why);
     if (m->fails >= FAILS_BEFORE_GOING_BACK && strcmp(m->url, arrival->source->address) != 0) {
         telex_say(stage->host, TELEX_WARN, 0, "%s: goes back to the address in the config, from %s",
                   arrival->source->address, m->url);
@@ -89,6 +88,8 @@ static void unchanged(struct stage *stage, struct arrival *arrival, const struct
     struct schedule s = plan(stage, arrival->source, result, arrival->fetched_ms);
     m->fails = 0;
     m->next_ms = schedule_after_answer(&s, 0);
+    m->ok_ms = arrival->fetched_ms;
+    memory_set(&m->why, "unchanged");
     stage_count(stage, stage->unchanged, 1);
     telex_say(stage->host, TELEX_DEBUG, 0, "%s: unchanged", arrival->source->address);
 }
@@ -102,6 +103,26 @@ static int64_t of_this_week(const struct feed *feed, int64_t now_ms) {
         n += at != DATE_NONE && at > now_ms - WEEK_MS && at <= now_ms + HOUR_MS;
     }
     return n;
+}
+
+/* The address in the config is a page: follow the feed that it names. True when there is one. */
+static bool take_discovery(struct stage *stage, struct arrival *arrival, const struct fetch_result *result) {
+    struct memory *m = &arrival->memory;
+    struct arena scratch = {.limit = 1 << 20};
+    const char *found = NULL;
+    if (!arrival->source->is_file && !strcmp(m->url, arrival->source->address))
+        found = discover_feed(&scratch, result->body, result->body_bytes, result->url);
+    if (found && strcmp(found, m->url) != 0) {
+        telex_say(stage->host, TELEX_INFO, 0, "%s: is a page; its feed is %s; put that in the config",
+                  arrival->source->address, found);
+        memory_set(&m->url, found);
+        memory_set(&m->why, "is a page; the feed that it names is followed");
+        m->fails = 0;
+        m->next_ms = arrival->fetched_ms;
+        arrival->again = true;
+    }
+    arena_finish(&scratch);
+    return arrival->again;
 }
 
 /* A document that differs from the last one. True when it is a feed. */
@@ -118,10 +139,14 @@ static bool read_document(struct stage *stage, struct arrival *arrival, const st
         .url = result->url,
     };
     if (feed_parse(&arrival->feed, result->body, result->body_bytes, &hints, &limits) < 0) {
-        fail(stage, arrival, result, *arrival->feed.problem ? arrival->feed.problem : "cannot be parsed");
+        if (!take_discovery(stage, arrival, result))
+            fail(stage, arrival, result, *arrival->feed.problem ? arrival->feed.problem : "cannot be parsed");
         feed_finish(&arrival->feed);
         return false;
     }
+    memory_set(&arrival->memory.title, arrival->feed.title);
+    memory_set(&arrival->memory.home, arrival->feed.link);
+    memory_set(&arrival->memory.why, arrival->feed.problem);
     if (*arrival->feed.problem)
         telex_say(stage->host, TELEX_INFO, 0, "%s: %s; read all the same", arrival->source->address,
                   arrival->feed.problem);
@@ -168,25 +193,27 @@ static void document(struct stage *stage, struct arrival *arrival, const struct 
     take_move(stage, arrival, result);
     take_validators(m, result);
     m->fails = 0;
-    m->next_ms = schedule_after_answer(&s, of_this_week(&arrival->feed, arrival->fetched_ms));
+    m->ok_ms = arrival->fetched_ms;
+    m->week = of_this_week(&arrival->feed, arrival->fetched_ms);
+    m->next_ms = schedule_after_answer(&s, m->week);
 }
 
 /* A site that says wait, is not asked for another of its feeds either. */
-static void hold_domain(struct stage *stage, struct source *source, int64_t until_ms) {
-    struct domain *domain = source->domain;
+static void hold_domain(struct stage *stage, struct domain *domain, int64_t until_ms) {
     if (!domain || until_ms <= domain->free_ms)
         return;
     domain->free_ms = until_ms;
     domain->dirty = until_ms > wall_ms(stage) + 60000;
 }
 
-static struct arrival *arrival_new(struct stage *stage, struct source *source) {
+static struct arrival *arrival_new(struct stage *stage, struct source *source, struct domain *domain) {
     struct arrival *arrival = calloc(1, sizeof(*arrival));
     if (!arrival || memory_copy(&arrival->memory, &source->memory) < 0) {
         free(arrival);
         return NULL;
     }
     arrival->source = source;
+    arrival->domain = domain;
     arrival->fetched_ms = wall_ms(stage);
     arrival->memory.last_ms = arrival->fetched_ms;
     return arrival;
@@ -196,16 +223,19 @@ static void judge(struct stage *stage, struct arrival *arrival, const struct fet
     char why[64];
     struct schedule s = plan(stage, arrival->source, result, arrival->fetched_ms);
     if ((result->status == 429 || result->status == 503) && s.retry_ms)
-        hold_domain(stage, arrival->source, s.retry_ms);
+        hold_domain(stage, arrival->domain, s.retry_ms);
     snprintf(why, sizeof(why), "answered %ld", result->status);
     if (result->err) {
         fail(stage, arrival, NULL, result->why);
+        if (result->err == -EBUSY && arrival->domain->free_ms > arrival->memory.next_ms)
+            arrival->memory.next_ms = arrival->domain->free_ms;
     } else if (result->status == 304) {
         unchanged(stage, arrival, result);
     } else if (result->status == 200) {
         document(stage, arrival, result);
     } else if (result->status == 410) {
         arrival->memory.gone = true;
+        memory_set(&arrival->memory.why, "gone (410); not asked again");
         stage_count(stage, stage->failed, 1);
         telex_say(stage->host, TELEX_WARN, 0, "%s: gone (410); not asked again", arrival->source->address);
     } else {
@@ -213,29 +243,65 @@ static void judge(struct stage *stage, struct arrival *arrival, const struct fet
     }
 }
 
-static void on_answer(void *arg, const struct fetch_result *result) {
-    struct question *question = arg;
+static void question_free(struct question *question) {
+    free(question->onward);
+    free(question);
+}
+
+/* The end of a question: its answer is judged and waits to be stored. */
+static void take_answer(struct question *question, const struct fetch_result *result) {
     struct stage *stage = question->stage;
     struct source *source = question->source;
-    free(question);
+    struct arrival *arrival = arrival_new(stage, source, question->domain);
+    question_free(question);
     stage->n_asked--;
-    if (source->domain) {
-        source->domain->busy = false;
-        hold_domain(stage, source, wall_ms(stage) + stage->options.domain_gap_ms);
-    }
-    if (result->err == -ECANCELED) {
-        source->busy = false;
-        return;
-    }
-    poll_soon(stage);
-    stage_count(stage, stage->bytes, (double)result->wire_bytes);
-    struct arrival *arrival = arrival_new(stage, source);
     if (!arrival) {
         source->busy = false;
         return;
     }
     judge(stage, arrival, result);
     emit_push(stage, arrival);
+}
+
+/* A redirect leads to another site: the question goes on when that site's turn has come. */
+static bool go_onward(struct question *question, const struct fetch_result *result) {
+    struct stage *stage = question->stage;
+    struct arena scratch = {.limit = 0};
+    free(question->onward);
+    question->onward = strdup(result->onward);
+    question->hops = result->hops;
+    question->temporary = !result->all_permanent;
+    if (question->onward)
+        question->domain = list_domain(stage, url_host(&scratch, question->onward));
+    arena_finish(&scratch);
+    if (!question->onward || !question->domain)
+        return false;
+    question->next = stage->onward;
+    stage->onward = question;
+    return true;
+}
+
+static void on_answer(void *arg, const struct fetch_result *result) {
+    struct question *question = arg;
+    struct stage *stage = question->stage;
+    struct fetch_result lost = *result;
+    question->domain->busy = false;
+    if (result->err == -ECANCELED) {
+        stage->n_asked--;
+        question->source->busy = false;
+        question_free(question);
+        return;
+    }
+    hold_domain(stage, question->domain, wall_ms(stage) + stage->options.domain_gap_ms);
+    poll_soon(stage);
+    stage_count(stage, stage->bytes, (double)result->wire_bytes);
+    if (result->onward && go_onward(question, result))
+        return;
+    if (result->onward) {
+        lost.err = -ENOMEM;
+        snprintf(lost.why, sizeof(lost.why), "out of memory");
+    }
+    take_answer(question, &lost);
 }
 
 /* ---- files ---- */
@@ -267,7 +333,7 @@ static void ask_file(struct stage *stage, struct source *source) {
     struct fetch_result result = {.status = 200, .url = source->memory.url, .etag = etag};
     result.last_modified = result.content_type = result.content_language = result.content_location = "";
     result.retry_after = result.cache_control = result.expires = result.date = "";
-    struct arrival *arrival = arrival_new(stage, source);
+    struct arrival *arrival = arrival_new(stage, source, NULL);
     if (!arrival) {
         source->busy = false;
         return;
@@ -289,8 +355,24 @@ static void ask_file(struct stage *stage, struct source *source) {
 
 /* ---- whose turn it is ---- */
 
+/* Send what a question asks next. False: no memory. */
+static bool send_question(struct question *question) {
+    const struct memory *m = &question->source->memory;
+    struct fetch_start start = {.url = m->url};
+    if (question->onward)
+        start = (struct fetch_start){
+            .url = question->onward, .hops = question->hops, .temporary = question->temporary};
+    else if (!strcmp(m->validator_url, m->url)) {
+        start.etag = m->etag;
+        start.last_modified = m->last_modified;
+    }
+    if (fetcher_get(question->stage->fetcher, &start, on_answer, question) < 0)
+        return false;
+    question->domain->busy = true;
+    return true;
+}
+
 static void ask(struct stage *stage, struct source *source) {
-    struct memory *m = &source->memory;
     source->busy = source->asked = true;
     stage_count(stage, stage->polls, 1);
     if (source->is_file) {
@@ -298,22 +380,60 @@ static void ask(struct stage *stage, struct source *source) {
         return;
     }
     struct question *question = calloc(1, sizeof(*question));
-    bool valid = !strcmp(m->validator_url, m->url);
     if (question) {
         question->stage = stage;
         question->source = source;
+        question->domain = source->domain;
     }
-    if (!question || fetcher_get(stage->fetcher, m->url, valid ? m->etag : NULL,
-                                 valid ? m->last_modified : NULL, on_answer, question) < 0) {
+    if (!question || !send_question(question)) {
         telex_say(stage->host, TELEX_ERROR, 0, "%s: out of memory; tried again in a minute", source->address);
-        m->next_ms = wall_ms(stage) + 60000;
+        source->memory.next_ms = wall_ms(stage) + 60000;
         source->busy = false;
         free(question);
         return;
     }
     stage->n_asked++;
-    if (source->domain)
-        source->domain->busy = true;
+}
+
+/* A redirect to a site that wants no question for long is a failure until then. */
+static void give_up_onward(struct question *question) {
+    struct stage *stage = question->stage;
+    struct fetch_result result = {.err = -EBUSY, .url = question->onward};
+    int64_t free_ms = question->domain->free_ms;
+    result.retry_after = result.cache_control = result.expires = "";
+    snprintf(result.why, sizeof(result.why),
+             "redirected to %.120s, which asked not to be asked for %" PRId64 " min", question->domain->name,
+             (free_ms - wall_ms(stage)) / 60000 + 1);
+    take_answer(question, &result);
+}
+
+/* Questions that were redirected to another site, as far as its turn has come. The next moment to look again.
+ */
+static int64_t ask_onward(struct stage *stage, int64_t now_ms, int64_t next_ms) {
+    struct question *waiting = stage->onward;
+    stage->onward = NULL;
+    while (waiting) {
+        struct question *question = waiting;
+        struct domain *domain = question->domain;
+        waiting = question->next;
+        if (domain->free_ms > now_ms + ONWARD_WAIT_MS) {
+            give_up_onward(question);
+        } else if (domain->busy || domain->free_ms > now_ms || !send_question(question)) {
+            question->next = stage->onward;
+            stage->onward = question;
+            if (!domain->busy && domain->free_ms < next_ms)
+                next_ms = domain->free_ms > now_ms ? domain->free_ms : now_ms + 1000;
+        }
+    }
+    return next_ms;
+}
+
+void poll_finish(struct stage *stage) {
+    while (stage->onward) {
+        struct question *next = stage->onward->next;
+        question_free(stage->onward);
+        stage->onward = next;
+    }
 }
 
 /* When a feed may be asked; INT64_MAX: not again. */
@@ -353,6 +473,7 @@ void poll_due(struct stage *stage) {
         return;
     int64_t now_ms = wall_ms(stage), next_ms = now_ms + TICK_MAX_MS;
     state_prune(stage, now_ms);
+    next_ms = ask_onward(stage, now_ms, next_ms);
     size_t first = stage->next_source;
     for (size_t k = 0; k < stage->n_sources; k++) {
         struct source *source = &stage->sources[(first + k) % stage->n_sources];

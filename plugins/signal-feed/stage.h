@@ -45,6 +45,12 @@ struct memory {
     int64_t last_ms, next_ms;   /* wall clock; 0: never, at once */
     int64_t fails;              /* in a row */
     bool gone;                  /* 410: not asked again */
+    /* For the operator (telex feeds); nothing here decides anything. */
+    char *title, *home;     /* the feed's own, "" before the first document */
+    char *why;              /* what the last answer was, in words */
+    int64_t ok_ms;          /* the last usable answer; 0: none yet */
+    int64_t records, edits; /* given so far; later versions among them counted apart */
+    int64_t week;           /* items of the seven days before the last document */
 };
 
 /* One feed of the config. */
@@ -55,19 +61,33 @@ struct source {
     int64_t every_ms; /* 0: adaptive */
     bool is_file;
     char key[33];          /* names it in the state */
-    struct domain *domain; /* NULL for files */
+    struct domain *domain; /* of memory.url; NULL for files */
     struct memory memory;
-    bool busy;  /* asked, or its answer is not stored yet */
-    bool asked; /* in this run */
+    bool busy;   /* asked, or its answer is not stored yet */
+    bool asked;  /* in this run */
+    bool stored; /* the state has an entry of it */
+};
+
+/* One question on its way. */
+struct question {
+    struct question *next; /* of those that wait for a site's turn */
+    struct stage *stage;   /* borrowed */
+    struct source *source; /* borrowed */
+    struct domain *domain; /* who is asked, or will be; NULL for files */
+    char *onward;          /* owned: where a redirect leads; NULL while at the feed's own address */
+    int hops;
+    bool temporary;
 };
 
 /* An answer that waits to be stored and given out. */
 struct arrival {
     struct arrival *next;
     struct source *source;
-    struct memory memory; /* what the feed's memory becomes; owned */
-    struct feed feed;     /* owned; no items when there was no new document */
-    size_t at;            /* next item */
+    struct memory memory;  /* what the feed's memory becomes; owned */
+    struct feed feed;      /* owned; no items when there was no new document */
+    struct domain *domain; /* who answered; NULL for files */
+    bool again;            /* the page named its feed: that is asked in this run too */
+    size_t at;             /* next item */
     int64_t fetched_ms;
 };
 
@@ -94,15 +114,16 @@ struct stage {
     void *options_memory; /* owned */
     struct arena list;    /* owned: text of the feed list */
     struct source *sources;
-    size_t n_sources, next_source;
+    size_t n_sources, next_source, next_listed;
     struct domain *domains;
-    size_t n_domains;
+    size_t n_domains, domains_max;
+    struct question *onward; /* owned list: redirected to a site whose turn has not come */
     struct address_block *allowed;
     uint16_t *ports;
     char user_agent[256];
     struct fetch_config fetch_config;
     struct known_table known;
-    char **forget; /* owned: state keys of records long unseen, to be deleted */
+    char **forget; /* owned: state keys that nothing needs any longer, to be deleted */
     size_t n_forget;
     int32_t pruned_day;
 
@@ -126,6 +147,11 @@ void list_finish(struct stage *stage);
 telex_status list_add(struct stage *stage, const struct source *source, const char *where);
 /* Set a feed's address. What is wrong with it, or NULL. */
 const char *list_address(struct stage *stage, struct source *source, const char *word);
+/* The site of a host, made where it is not known yet; NULL for NULL. The one after the last that there is
+ * room for stands for all others, so that the limit only ever makes us slower. */
+struct domain *list_domain(struct stage *stage, const char *host);
+/* Set source->domain to the site of memory.url. */
+void list_settle(struct stage *stage, struct source *source);
 /* The feeds of an OPML document; `path` names it in the log. opml.c */
 telex_status opml_read(struct stage *stage, FILE *file, const char *path);
 
@@ -140,6 +166,8 @@ telex_status state_put_domains(struct stage *stage, telex_lease lease);
 void state_prune(struct stage *stage, int64_t now_ms);
 /* Delete some of what is to be forgotten, in a step. */
 telex_status state_forget_some(struct stage *stage, telex_lease lease);
+/* Store some of the feeds that are new in the list, so that the state names all of them. */
+telex_status state_list_some(struct stage *stage, telex_lease lease);
 int memory_copy(struct memory *to, const struct memory *from); /* 0 or -ENOMEM; `to` is overwritten */
 void memory_set(char **text, const char *value);
 void memory_finish(struct memory *memory);
@@ -147,8 +175,9 @@ void memory_finish(struct memory *memory);
 struct known *known_find(struct known_table *table, const char *id, bool make);
 
 /* ---- poll.c ---- */
-void poll_due(struct stage *stage);  /* ask every feed whose time has come; set the timer for the next */
-void poll_soon(struct stage *stage); /* the same, from the loop */
+void poll_due(struct stage *stage);    /* ask every feed whose time has come; set the timer for the next */
+void poll_soon(struct stage *stage);   /* the same, from the loop */
+void poll_finish(struct stage *stage); /* frees the questions that wait */
 
 /* ---- emit.c ---- */
 void emit_push(struct stage *stage, struct arrival *arrival); /* takes it */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* state.c - what is remembered between runs, through telex.kv/1.
  *
- * Keys: "schema" -> "1"; "feed/KEY" -> a msgpack map, one a feed; "item/ID" -> "VERSION SHA OWNER DAY", one a
- * record that was given; "site/NAME" -> the moment before which a site asked not to be asked. All is read at
- * the start; later only written. Changes commit with the records they are about. */
+ * Keys: "feed/KEY" -> a msgpack map, one for each feed of the list (host/cli/feeds.c reads it too); "item/ID"
+ * -> "VERSION SHA OWNER DAY", one a record that was given; "site/NAME" -> the moment before which a site
+ * asked not to be asked. All is read at the start; later only written. Changes commit with the records they
+ * are about. */
 #include "stage.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 
 #define DAY_MS        (24 * 3600 * 1000ll)
 #define FORGET_A_STEP 200
+#define LIST_A_STEP   200
 #define SLOTS_START   1024
 
 /* ---- the memory of a feed ---- */
@@ -25,21 +27,36 @@ void memory_set(char **text, const char *value) {
     }
 }
 
+/* The texts of a memory, owned each. */
+static void texts_of(struct memory *m, char **texts[7]) {
+    char **all[7] = {&m->url, &m->etag, &m->last_modified, &m->validator_url, &m->title, &m->home, &m->why};
+    memcpy(texts, all, sizeof(all));
+}
+
 void memory_finish(struct memory *memory) {
-    free(memory->url);
-    free(memory->etag);
-    free(memory->last_modified);
-    free(memory->validator_url);
+    char **texts[7];
+    texts_of(memory, texts);
+    for (size_t i = 0; i < 7; i++)
+        free(*texts[i]);
     *memory = (struct memory){0};
 }
 
+static bool is_whole(struct memory *memory) {
+    char **texts[7];
+    bool whole = true;
+    texts_of(memory, texts);
+    for (size_t i = 0; i < 7; i++)
+        whole &= *texts[i] != NULL;
+    return whole;
+}
+
 int memory_copy(struct memory *to, const struct memory *from) {
+    char **texts[7];
     *to = *from;
-    to->url = strdup(from->url);
-    to->etag = strdup(from->etag);
-    to->last_modified = strdup(from->last_modified);
-    to->validator_url = strdup(from->validator_url);
-    if (to->url && to->etag && to->last_modified && to->validator_url)
+    texts_of(to, texts);
+    for (size_t i = 0; i < 7; i++)
+        *texts[i] = strdup(*texts[i]);
+    if (is_whole(to))
         return 0;
     memory_finish(to);
     return -ENOMEM;
@@ -60,6 +77,13 @@ static void load_source(struct source *source, struct telex_bytes value) {
         .etag = text_of(map.root, "etag"),
         .last_modified = text_of(map.root, "last_modified"),
         .validator_url = text_of(map.root, "validator_url"),
+        .title = text_of(map.root, "title"),
+        .home = text_of(map.root, "home"),
+        .why = text_of(map.root, "why"),
+        .ok_ms = telex_map_int(map.root, "ok_ms", 0),
+        .records = telex_map_int(map.root, "records", 0),
+        .edits = telex_map_int(map.root, "edits", 0),
+        .week = telex_map_int(map.root, "week", 0),
         .last_ms = telex_map_int(map.root, "last_ms", 0),
         .next_ms = telex_map_int(map.root, "next_ms", 0),
         .fails = telex_map_int(map.root, "fails", 0),
@@ -69,12 +93,13 @@ static void load_source(struct source *source, struct telex_bytes value) {
     if (sha.size == 64)
         memcpy(read.sha256, sha.data, 64);
     telex_map_close(&map);
-    if (!read.url || !read.etag || !read.last_modified || !read.validator_url || !*read.url) {
+    if (!is_whole(&read) || !*read.url) {
         memory_finish(&read);
         return;
     }
     memory_finish(m);
     *m = read;
+    source->stored = true;
 }
 
 telex_status state_put_source(struct stage *stage, telex_lease lease, const struct source *source,
@@ -95,11 +120,34 @@ telex_status state_put_source(struct stage *stage, telex_lease lease, const stru
     telex_build_key(&b, "next_ms"), telex_build_int(&b, m->next_ms);
     telex_build_key(&b, "fails"), telex_build_int(&b, m->fails);
     telex_build_key(&b, "gone"), telex_build_flag(&b, m->gone);
+    telex_build_key(&b, "name"), telex_build_text(&b, source->name ? source->name : "");
+    telex_build_key(&b, "title"), telex_build_text(&b, m->title);
+    telex_build_key(&b, "home"), telex_build_text(&b, m->home);
+    telex_build_key(&b, "why"), telex_build_text(&b, m->why);
+    telex_build_key(&b, "ok_ms"), telex_build_int(&b, m->ok_ms);
+    telex_build_key(&b, "records"), telex_build_int(&b, m->records);
+    telex_build_key(&b, "edits"), telex_build_int(&b, m->edits);
+    telex_build_key(&b, "week"), telex_build_int(&b, m->week);
     telex_build_map_end(&b);
     snprintf(key, sizeof(key), "feed/%s", source->key);
     telex_status status =
         b.broken ? TELEX_FATAL : stage->kv->put(stage->host, lease, telex_text(key), telex_build_body(&b));
     telex_build_finish(&b);
+    return status;
+}
+
+telex_status state_list_some(struct stage *stage, telex_lease lease) {
+    telex_status status = TELEX_OK;
+    int n = 0;
+    for (; status == TELEX_OK && stage->next_listed < stage->n_sources && n < LIST_A_STEP;
+         stage->next_listed++) {
+        struct source *source = &stage->sources[stage->next_listed];
+        if (source->stored)
+            continue;
+        status = state_put_source(stage, lease, source, &source->memory);
+        source->stored = true;
+        n++;
+    }
     return status;
 }
 
@@ -223,6 +271,26 @@ static void remember_to_forget(struct stage *stage, const char *key) {
     stage->n_forget += stage->forget[stage->n_forget] != NULL;
 }
 
+/* A site's wish; one whose time is over is to be forgotten. */
+static void load_site(struct stage *stage, const char *key, struct telex_bytes value) {
+    char text[32] = {0};
+    memcpy(text, value.data, value.size < sizeof(text) ? value.size : sizeof(text) - 1);
+    int64_t free_ms = strtoll(text, NULL, 10);
+    if (free_ms > stage->host->now_ms(stage->host, TELEX_CLOCK_WALL))
+        list_domain(stage, key + 5)->free_ms = free_ms;
+    else
+        remember_to_forget(stage, key);
+}
+
+/* True when a key that was to be forgotten is needed again. */
+static bool is_needed(struct stage *stage, const char *key, int64_t now_ms) {
+    if (!strncmp(key, "site/", 5))
+        return list_domain(stage, key + 5)->free_ms > now_ms;
+    bool item = !strncmp(key, "item/", 5) && strlen(key) == 37;
+    const struct known *known = item ? known_find(&stage->known, key + 5, false) : NULL;
+    return known && known->day >= (now_ms - stage->options.remember_ms) / DAY_MS;
+}
+
 static int32_t visit(void *arg, struct telex_bytes key, struct telex_bytes value) {
     struct loading *loading = arg;
     struct stage *stage = loading->stage;
@@ -233,15 +301,15 @@ static int32_t visit(void *arg, struct telex_bytes key, struct telex_bytes value
         if (strlen(name) != 37 || !known_find(&stage->known, name + 5, false))
             remember_to_forget(stage, name); /* not in our form */
     } else if (!strncmp(name, "feed/", 5)) {
-        for (size_t i = 0; i < stage->n_sources; i++)
-            if (!strcmp(stage->sources[i].key, name + 5))
-                load_source(&stage->sources[i], value);
+        size_t i = 0;
+        while (i < stage->n_sources && strcmp(stage->sources[i].key, name + 5) != 0)
+            i++;
+        if (i < stage->n_sources)
+            load_source(&stage->sources[i], value);
+        else
+            remember_to_forget(stage, name); /* left the list */
     } else if (!strncmp(name, "site/", 5)) {
-        char text[32] = {0};
-        memcpy(text, value.data, value.size < sizeof(text) ? value.size : sizeof(text) - 1);
-        for (size_t i = 0; i < stage->n_domains; i++)
-            if (!strcmp(stage->domains[i].name, name + 5))
-                stage->domains[i].free_ms = strtoll(text, NULL, 10);
+        load_site(stage, name, value);
     }
     return loading->status != TELEX_OK;
 }
@@ -264,7 +332,10 @@ telex_status state_load(struct stage *stage) {
         memory_set(&m->etag, "");
         memory_set(&m->last_modified, "");
         memory_set(&m->validator_url, "");
-        if (!m->url || !m->etag || !m->last_modified || !m->validator_url)
+        memory_set(&m->title, "");
+        memory_set(&m->home, "");
+        memory_set(&m->why, "");
+        if (!is_whole(m))
             return TELEX_FATAL;
     }
     if (!stage->kv)
@@ -273,6 +344,8 @@ telex_status state_load(struct stage *stage) {
     if (status != TELEX_OK || loading.status != TELEX_OK)
         return telex_fail(stage->host, 0, TELEX_FATAL, "state cannot be read");
     check_clock(stage, now_ms);
+    for (size_t i = 0; i < stage->n_sources; i++)
+        list_settle(stage, &stage->sources[i]);
     return TELEX_OK;
 }
 
@@ -308,10 +381,7 @@ telex_status state_forget_some(struct stage *stage, telex_lease lease) {
     telex_status status = TELEX_OK;
     for (int i = 0; status == TELEX_OK && stage->n_forget && i < FORGET_A_STEP; i++) {
         char *key = stage->forget[--stage->n_forget];
-        const struct known *known = strlen(key) == 37 ? known_find(&stage->known, key + 5, false) : NULL;
-        int64_t now_ms = stage->host->now_ms(stage->host, TELEX_CLOCK_WALL);
-        if (!known ||
-            known->day < (now_ms - stage->options.remember_ms) / DAY_MS) /* not seen again meanwhile */
+        if (!is_needed(stage, key, stage->host->now_ms(stage->host, TELEX_CLOCK_WALL)))
             status = stage->kv->del(stage->host, lease, telex_text(key));
         free(key);
     }

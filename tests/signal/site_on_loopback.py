@@ -10,12 +10,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         site = self.server.site
+        host, began = self.headers.get('Host', '').rsplit(':', 1)[0], time.monotonic()
         with site.lock:
             site.active += 1
             site.most_active = max(site.most_active, site.active)
-            site.requests.append((self.path, dict(self.headers.items()), time.monotonic()))
+            site.requests.append((self.path, dict(self.headers.items()), began))
         try:
-            answer = site.routes.get(self.path.split('?')[0])
+            path = self.path.split('?')[0]
+            answer = site.routes.get((host, path)) or site.routes.get(path)
             if answer is None:
                 self.answer(404, b'nothing here')
             else:
@@ -25,6 +27,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         finally:
             with site.lock:
                 site.active -= 1
+                site.spans.append((host, path, began, time.monotonic()))
 
     def answer(self, status, body=b'', **headers):
         self.send_response(status)
@@ -39,13 +42,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
 class Site:
-    def __init__(self):
-        self.routes, self.requests = {}, []
+    """Answers at `host` (127.0.0.1, or 0.0.0.0 for all of 127.0.0.0/8, each a site of its own). Routes are by path, or by
+    (host, path). `spans` has host, path, and the moments between which each request was being answered."""
+
+    def __init__(self, host='127.0.0.1'):
+        self.routes, self.requests, self.spans = {}, [], []
         self.lock = threading.Lock()
         self.active = self.most_active = 0
-        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server((host, 0), Handler)
         self.server.site = self
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={'poll_interval': 0.02}, daemon=True)

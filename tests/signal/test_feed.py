@@ -7,66 +7,12 @@ import json
 import os
 import re
 import socket
-import subprocess
 import time
 import zlib
 
 import pytest
 
-from site_on_loopback import Site
-
-RUN, PLUGIN = os.environ['TELEX_STAGE_RUN'], os.environ['TELEX_SIGNAL_FEED']
-
-
-@pytest.fixture
-def site():
-    site = Site()
-    yield site
-    site.close()
-
-
-def rss(*items, head=''):
-    return ('<?xml version="1.0"?><rss version="2.0"><channel><title>Harbour News</title>'
-            '<link>https://harbour.example/</link>' + head + ''.join(items) + '</channel></rss>').encode()
-
-
-def item(number, title=None, text='Text.', when=None, extra=''):
-    when = email.utils.formatdate(when if when is not None else time.time() - 3600)
-    return (f'<item><title>{title or f"Item {number}"}</title><link>https://harbour.example/{number}</link>'
-            f'<guid isPermaLink="false">h{number}</guid><pubDate>{when}</pubDate>'
-            f'<description>{text}</description>{extra}</item>')
-
-
-class Poll:
-    """One run of the stage: every feed that is due is asked once."""
-
-    def __init__(self, site, *feeds, kv=None, options=(), args=(), seconds=20, code=0, ports=None, once=True,
-                 allow=('127.0.0.0/8',)):
-        command = [RUN, PLUGIN, '--seconds', str(seconds), *map(str, args)]
-        for feed in feeds:
-            command += ['-o', f'feeds={feed}']
-        for port in ports if ports is not None else [site.port]:
-            command += ['-o', f'allow_ports={port}']
-        for block in allow:
-            command += ['-o', f'allow_addresses={block}']
-        command += ['-o', f'once={"true" if once else "false"}', '-o', 'domain_gap=0ms']
-        for option in options:
-            command += ['-o', option]
-        if kv:
-            command += ['--kv', str(kv)]
-        began = time.monotonic()
-        done = subprocess.run(command, capture_output=True, timeout=60,
-                              env={**os.environ, 'http_proxy': 'http://127.0.0.1:9', 'HTTP_PROXY': 'http://127.0.0.1:9'})
-        self.seconds = time.monotonic() - began
-        self.log = done.stderr.decode(errors='replace')
-        assert done.returncode == code, self.log
-        self.records = [json.loads(line) for line in done.stdout.decode().splitlines()]
-
-    def titles(self):
-        return [r['title'] for r in self.records]
-
-    def minutes(self):
-        return int(re.search(r'next try in (\d+) min', self.log)[1])
+from feeding import Poll, forget_time, item, next_ms, rss, site  # noqa: F401 (site is a fixture)
 
 
 def test_a_feed_becomes_records(site):
@@ -270,13 +216,6 @@ def test_failures_back_off_up_to_two_days(site, tmp_path):
     assert max(waits) <= 48 * 60 * 1.1 + 1
 
 
-def forget_time(state):
-    """The same state with next_ms of every feed at 0: the test does not wait for hours."""
-    at = state.index(b'next_ms') + len(b'next_ms')
-    assert state[at] == 0xcf
-    return state[:at + 1] + bytes(8) + state[at + 9:]
-
-
 def test_a_good_answer_ends_the_failures(site, tmp_path):
     kv = tmp_path / 'kv'
     site.serve('/f', b'', 500)
@@ -332,12 +271,6 @@ def test_the_sites_wishes_put_the_next_question_off(site, headers, head, hours, 
     site.serve('/f', rss(item(1), head=head), **headers)
     Poll(site, site.url('/f'), kv=kv, options=['max_interval=1h'])
     assert abs(next_ms(kv) - time.time() * 1000 - hours * 3600e3) < 60e3 + 0.11 * hours * 3600e3
-
-
-def next_ms(kv):
-    state = kv.read_bytes()
-    at = state.index(b'next_ms') + len(b'next_ms')
-    return int.from_bytes(state[at + 1:at + 9], 'big')
 
 
 def test_the_interval_follows_how_much_a_feed_brings(site, tmp_path):
