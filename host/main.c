@@ -19,15 +19,17 @@ static const struct command commands[] = {
      cmd_validate},                                                                      /* cli/validate.c */
     {"graph", "CONFIG", "draw a pipeline as DOT", cmd_graph},                            /* cli/graph.c */
     {"plugins", "[NAME]", "list plugins, or show one's options and ports", cmd_plugins}, /* cli/plugins.c */
-    {"check", "PLUGIN.so", "does a plugin keep the contract?", cmd_check}, /* cli/check.c */
+    {"check", "PLUGIN.so", "does a plugin keep the contract?", cmd_check},               /* cli/check.c */
     {"stage", "NAME [-o KEY=VALUE]...", "one stage alone: JSONL in, JSONL out", cmd_stage}, /* cli/stage.c */
-    {"model", "COMMAND", "models: list, pull, show, tokenize, generate, bench, compare", cmd_model}, /* cli/model.c */
+    {"model", "COMMAND", "models: list, pull, show, tokenize, generate, bench, compare",
+     cmd_model}, /* cli/model.c */
     {"dispatches", "CONFIG [DSP-ID]", "list dispatches, or one whole with its records",
      cmd_dispatches},                                                 /* cli/dispatches.c */
     {"audit", "CONFIG", "is every record accounted for?", cmd_audit}, /* cli/audit.c */
     {"quarantine", "list|retry|drop CONFIG", "records that could not pass",
-     cmd_quarantine},                                                  /* cli/quarantine.c */
-    {"schema", "", "JSON Schema of configs, for editors", cmd_schema}, /* cli/schema.c */
+     cmd_quarantine},                                                                  /* cli/quarantine.c */
+    {"feeds", "CONFIG", "how the feeds that a pipeline follows are doing", cmd_feeds}, /* cli/feeds.c */
+    {"schema", "", "JSON Schema of configs, for editors", cmd_schema},                 /* cli/schema.c */
     {0},
 };
 

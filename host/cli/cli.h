@@ -22,6 +22,7 @@ int cmd_model(int argc, char **argv);
 int cmd_dispatches(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_quarantine(int argc, char **argv);
+int cmd_feeds(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 
 /* argp_parse for a command: usage errors exit with EXIT_USAGE, --help shows "telex NAME". Returns 0 or an

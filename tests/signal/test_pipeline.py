@@ -6,6 +6,7 @@ import pathlib
 import signal
 import sys
 import time
+import xml.etree.ElementTree
 
 import pytest
 
@@ -118,3 +119,83 @@ def test_a_running_feed_ends_quickly_when_the_host_is_asked_to(site, tmp_path):
     assert len(titles(tmp_path)) >= 2
     clean, text = wire.audit()
     assert clean, text
+
+
+# ---- telex feeds ----
+
+@pytest.fixture
+def five(tmp_path):
+    """A running pipeline with a good feed, a failing one, one that is gone, one whose site wants a pause, and a page."""
+    site = Site('0.0.0.0')
+    site.serve('/good', rss(range(3)))
+    site.serve('/down', b'', 500)
+    site.serve('/gone', b'', 410)
+    site.serve('/busy', b'', 429, Retry_After='7200')
+    site.serve('/page', b'<html><link rel=alternate type=application/rss+xml href="/hidden?a=1&amp;b"></html>')
+    site.serve('/hidden', rss(range(10, 12)))
+    hosts = {'good': '127.0.0.2', 'down': '127.0.0.3', 'gone': '127.0.0.4', 'busy': '127.0.0.5', 'page': '127.0.0.6'}
+    urls = {name: site.url(f'/{name}', host) for name, host in hosts.items()}
+    wire = pipeline(tmp_path, 'signal-feed', feeds=[urls['good'] + ' name="Q & A"', *list(urls.values())[1:]],
+                    allow_addresses=['127.0.0.0/8'], allow_ports=[str(site.port)], domain_gap='0ms')
+    host = wire.start(once=False)
+    try:
+        wire.wait_for('runs')
+        end = time.monotonic() + 20 * SLOW
+        while len(site.requests) < 6 or len(listed(wire)) < 5 or any(not f['last_asked_ms'] for f in listed(wire).values()) \
+                or not listed(wire)['page']['records']:
+            assert time.monotonic() < end, wire.logged()
+            time.sleep(0.05)
+        yield wire, urls, host
+    finally:
+        if host.poll() is None:
+            kill(host)
+        site.close()
+
+
+def listed(wire, *options):
+    done = wire.command('feeds', '--json', str(wire.config))
+    assert done.returncode == 0, done.stderr
+    feeds = [json.loads(line) for line in done.stdout.splitlines()]
+    return {feed['address'].rsplit('/', 1)[1]: feed for feed in feeds}
+
+
+def test_feeds_shows_how_each_feed_is_doing_while_the_pipeline_runs(five):
+    wire, urls, _ = five
+    feeds, now = listed(wire), time.time() * 1000
+    assert {name: feed['health'] for name, feed in feeds.items()} == {
+        'good': 'ok', 'down': 'failing', 'gone': 'gone', 'busy': 'waiting', 'page': 'ok'}
+    good = feeds['good']
+    assert (good['name'], good['records'], good['edits'], good['week'], good['why']) == ('Q & A', 3, 0, 3, '')
+    assert abs(good['last_success_ms'] - now) < 60e3 * SLOW and good['next_ms'] > now + 30 * 60e3
+    assert feeds['down']['why'] == 'answered 500' and feeds['down']['failures'] == 1
+    assert feeds['down']['last_success_ms'] is None
+    assert feeds['gone']['next_ms'] is None and '410' in feeds['gone']['why']
+    assert abs(feeds['busy']['next_ms'] - now - 7200e3) < 120e3 * SLOW
+    assert feeds['page']['url'].endswith('/hidden?a=1&b') and feeds['page']['records'] == 2
+    text = wire.command('feeds', str(wire.config)).stdout
+    assert 'failing 1' in text and 'moved to ' + feeds['page']['url'] in text and '5 feeds, 2 of them ok' in text
+
+
+def test_feeds_are_handed_on_as_opml_and_read_again(five, tmp_path):
+    wire, urls, host = five
+    opml = wire.command('feeds', '--opml', str(wire.config)).stdout
+    outlines = {o.get('xmlUrl'): o for o in xml.etree.ElementTree.fromstring(opml).iter('outline')}
+    assert len(outlines) == 4 and urls['gone'] not in outlines
+    assert outlines[urls['good']].get('text') == 'Q & A'
+    assert any(url.endswith('/hidden?a=1&b') for url in outlines)
+    (tmp_path / 'list.opml').write_text(opml)
+    kill(host)
+    (tmp_path / 'again').mkdir()
+    again = pipeline(tmp_path / 'again', 'signal-feed', feeds_file=str(tmp_path / 'list.opml'), once=True, domain_gap='0ms',
+                     allow_addresses=['127.0.0.0/8'], allow_ports=[urls['good'].split(':')[2].split('/')[0]])
+    assert again.run() == 0
+    assert sorted(titles(tmp_path / 'again')) == ['Item 0', 'Item 1', 'Item 10', 'Item 11', 'Item 2']
+
+
+def test_feeds_of_a_pipeline_without_any_says_so(tmp_path):
+    wire = pipeline(tmp_path, 'signal-archive', path=str(DATA / 'records.jsonl'))
+    done = wire.command('feeds', str(wire.config))
+    assert done.returncode == 1 and 'telex run' in done.stderr
+    assert wire.run() == 0
+    assert 'follows no feeds' in wire.command('feeds', str(wire.config)).stdout
+    assert wire.command('feeds', '--json', str(wire.config)).stdout == ''
