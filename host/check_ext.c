@@ -288,12 +288,15 @@ static const char *http_base(const struct telex_host *table) {
 }
 
 const void *check_ext(const struct telex_host *table, const char *id) {
-    static const struct telex_kv kv = {sizeof(kv), kv_get, kv_put, kv_del, kv_scan};
-    static const struct telex_timer timer = {sizeof(timer), timer_set, timer_clear};
-    static const struct telex_io io = {sizeof(io), io_watch, io_unwatch};
-    static const struct telex_metrics metrics = {sizeof(metrics), metrics_define, metrics_note, metrics_note};
-    static const struct telex_models models = {sizeof(models), models_info, models_generate, models_cancel};
-    static const struct telex_http http = {sizeof(http), http_site, http_base};
+    static const struct telex_kv kv = {
+        .size = sizeof(kv), .get = kv_get, .put = kv_put, .del = kv_del, .scan = kv_scan};
+    static const struct telex_timer timer = {.size = sizeof(timer), .set = timer_set, .clear = timer_clear};
+    static const struct telex_io io = {.size = sizeof(io), .watch = io_watch, .unwatch = io_unwatch};
+    static const struct telex_metrics metrics = {
+        .size = sizeof(metrics), .define = metrics_define, .add = metrics_note, .set = metrics_note};
+    static const struct telex_models models = {
+        .size = sizeof(models), .info = models_info, .generate = models_generate, .cancel = models_cancel};
+    static const struct telex_http http = {.size = sizeof(http), .site = http_site, .base = http_base};
     const struct {
         const char *id;
         const void *ext;
