@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define TELEX_ABI_MAJOR 1u
-#define TELEX_ABI_MINOR 0u
+#define TELEX_ABI_MINOR 1u
 
 /* True when the table behind p was compiled with the member. */
 #define TELEX_HAS(p, member) ((p)->size >= offsetof(__typeof__(*(p)), member) + sizeof((p)->member))

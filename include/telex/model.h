@@ -51,7 +51,7 @@ struct telex_result {
     int64_t prefill_us, decode_us;
     struct telex_bytes text;  /* UTF-8; with a schema: JSON that satisfies it when finish is STOP */
     struct telex_bytes error; /* why, when status is not OK */
-    /* Ask TELEX_HAS before reading what follows. 0 where the backend does not count. */
+    /* Since 1.1: ask TELEX_HAS before reading what follows. 0 where the backend does not count. */
     uint32_t passes;          /* batches that brought tokens: output_tokens / passes is what one pass gave */
     uint32_t forced_tokens;   /* of output_tokens, those that the schema left no choice about */
     uint32_t drafted_tokens;  /* guessed from drafts and prompt, and verified */

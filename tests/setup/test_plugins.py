@@ -22,12 +22,12 @@ REFUSALS = {
     "bad-no-manifest": "has no manifest that can be read; define the plugin with TELEX_STAGE_PLUGIN",
     "bad-other-major": "is for ABI major 2, this telex has major 1; build it against this telex's headers, or use the "
                        "telex it was built for",
-    "bad-newer-minor": "needs ABI 1.9, this telex has 1.0; update telex, or build the plugin with a lower "
+    "bad-newer-minor": "needs ABI 1.9, this telex has 1.1; update telex, or build the plugin with a lower "
                        "TELEX_TARGET_MINOR",
     "bad-two-symbols": "exports leaked_helper besides telex_entry_v1 (2 symbols in all); link with "
                        "-Wl,--version-script=plugin.map, so that the entry is the only one",
     "bad-exit-entry": "ends the process in telex_entry_v1 (exit status 7); a plugin never calls exit",
-    "bad-refuses": "refuses this host (ABI 1.0); update telex",
+    "bad-refuses": "refuses this host (ABI 1.1); update telex",
     "bad-manifest-lies": "disagrees with its manifest: version is '0.2.0' in the class, '0.1.0' in the manifest; give "
                          "both from one place",
     "bad-option-default": "has a bad .initial for its option size: '20' is out of range; give 1 to 10",
