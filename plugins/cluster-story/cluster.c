@@ -28,13 +28,14 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
     cluster->rules = (struct text_rules){
         .lead_bytes = (uint32_t)options->lead_bytes,
         .title_word = TEXT_WEIGHT_ONE,
-        .title_pair = 18,
+        .title_pair = 14,
         .title_name = options->names ? 14 : 0,
         .title_number = 35,
         .lead_word = 6,
         .lead_pair = 8,
         .lead_name = options->names ? 13 : 0,
         .lead_number = 15,
+        .name_rest = 8,
     };
     if (index_init(&cluster->index, (uint32_t)options->prior) != 0 || records_init(cluster) != 0) {
         cluster_destroy(cluster);
@@ -140,11 +141,11 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
     cluster_explain(
         cluster,
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
-        "evidence %.2f, time %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f%s",
+        "evidence %.2f, time %.3f, contrast %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f%s",
         id, record->id.data, best->story->id, best->story->n_reports, decision, best->score, best->need,
         best->profile, best->member, best->nearest ? (int)best->nearest->id.len : 0,
-        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->accord, best->agree,
-        best->conflict, best->contradict, best->outlet,
+        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->contrast, best->accord,
+        best->agree, best->conflict, best->contradict, best->outlet,
         best->recurs ? ", the same column on another day" : "");
 }
 

@@ -32,7 +32,7 @@ struct cluster_options {
     bool names;
     double join, join_rise, age_rise, merge, density, evidence, member;
     double quorum, quorum_pair;
-    double conflict, accord, same_outlet, column;
+    double conflict, contrast, accord, same_outlet, column;
     int64_t prior;
 };
 

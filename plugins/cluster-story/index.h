@@ -23,6 +23,7 @@ struct term {
     uint32_t epoch;           /* marks the terms of the record that is being scored */
     uint32_t before;          /* stories taken to hold it before any was seen */
     double spread;            /* log2 of before and n_stories together, at least of 1 */
+    uint32_t telling;         /* and whether it tells what that record is about */
     float weight;             /* that record's weight for the term, valid for its epoch */
     struct posting *postings; /* owned, in no order that may matter */
 };

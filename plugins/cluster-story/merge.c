@@ -18,21 +18,24 @@ static uint32_t sample(const struct story *story, uint32_t most) {
 
 /* The share of cross pairs that agree, over at most PAIRS_MAX pairs spread evenly over both stories. */
 static double cross_pairs(struct cluster *cluster, const struct story *a, const struct story *b) {
+    const struct story *larger = a->n_reports > b->n_reports ? a : b;
     uint32_t n_a = sample(a, 8), n_b = sample(b, PAIRS_MAX / n_a), agree = 0, pairs = 0;
     for (uint32_t i = 0; i < n_a; i++) {
         score_mark(cluster, a->members[(uint64_t)i * a->n_members / n_a]);
         for (uint32_t k = 0; k < n_b; k++) {
             const struct record *other = b->members[(uint64_t)k * b->n_members / n_b];
             pairs++;
-            agree += score_with(cluster, other) >= cluster->options.quorum_pair;
+            double alike = score_with(cluster, other) * score_contrast(cluster, other, larger);
+            agree += alike >= cluster->options.quorum_pair;
         }
     }
     return (double)agree / pairs;
 }
 
-static bool far_apart(const struct cluster *cluster, const struct story *a, const struct story *b) {
-    int64_t gap = a->first_ms > b->last_ms ? a->first_ms - b->last_ms : b->first_ms - a->last_ms;
-    return gap > cluster->options.retire_ms;
+/* How long neither of them was told; 0: never so long. */
+static int64_t gap(const struct story *a, const struct story *b) {
+    int64_t ms = a->first_ms > b->last_ms ? a->first_ms - b->last_ms : b->first_ms - a->last_ms;
+    return ms > 0 ? ms : 0;
 }
 
 /* Whether every outlet of `few` is in `many` already: then it may be one hand with a template. */
@@ -75,7 +78,9 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
         need += cluster->options.column;
     double age_a = score_age_need(cluster, a), age_b = score_age_need(cluster, b);
     need += age_a > age_b ? age_a : age_b;
-    if (score < need || far_apart(cluster, a, b) || one_column(smaller, smaller == a ? b : a))
+    int64_t apart = gap(a, b);
+    score *= score_time(cluster, apart);
+    if (score < need || apart > cluster->options.retire_ms || one_column(smaller, smaller == a ? b : a))
         return false;
     bool conflict = cluster->options.conflict > 0 && (anchors_conflict(a, b) || anchors_conflict(b, a));
     double quorum = conflict ? 0 : cross_pairs(cluster, a, b);

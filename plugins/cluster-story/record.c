@@ -70,7 +70,7 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
             return NULL;
         }
         record->terms[record->n_terms++] =
-            (struct record_term){number, term->weight, term->kind, term->title};
+            (struct record_term){number, term->weight, term->kind, term->title, term->telling};
     }
     record->version = from->version;
     record->event_ms = event_ms;

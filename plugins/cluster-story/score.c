@@ -15,6 +15,7 @@ static const double TITLE_MASS = 8;
 /* The mean size counts up to DENSITY_MAX, as if SINGLES_BEFORE records had stood alone before the first. */
 enum { DENSITY_MAX = 16, SINGLES_BEFORE = 48 };
 static const double RARITY_MIN = 0.02;
+static const double EVIDENCE_RISE = 0.84; /* for each doubling of the reports behind a term */
 static const int64_t DAY_MS = 24 * 3600 * 1000;
 
 static double rarity_top(const struct cluster *cluster) {
@@ -99,11 +100,30 @@ static uint32_t best_touched(const struct cluster *cluster, const struct story *
     return n;
 }
 
+double score_contrast(const struct cluster *cluster, const struct record *record, const struct story *story) {
+    uint32_t shared = 0, own = 0;
+    for (uint32_t i = 0; i < record->n_terms; i++) {
+        const struct term *term = &cluster->index.terms[record->terms[i].term];
+        if (term->epoch == cluster->index.epoch)
+            shared += term->telling || record->terms[i].telling;
+        else
+            own += record->terms[i].telling;
+    }
+    uint32_t theirs = cluster->marked_telling > shared ? cluster->marked_telling - shared : 0;
+    uint32_t less = own < theirs ? own : theirs;
+    if (less == 0)
+        return 1;
+    return 1 - cluster->options.contrast * less / (less + shared) / story->n_reports;
+}
+
 void score_mark(struct cluster *cluster, const struct record *record) {
     double top = rarity_top(cluster), square = 0, mass = 0;
     cluster->index.epoch++;
+    cluster->marked_telling = 0;
     for (uint32_t i = 0; i < record->n_terms; i++) {
         struct term *term = &cluster->index.terms[record->terms[i].term];
+        term->telling = record->terms[i].telling;
+        cluster->marked_telling += term->telling;
         double weight = rarity_under(term, top) * record->terms[i].weight / TEXT_WEIGHT_ONE;
         term->epoch = cluster->index.epoch;
         term->weight = (float)weight;
@@ -171,7 +191,7 @@ static double profile_cosine(const struct cluster *cluster, const struct story *
             dot += weight * (double)term->weight;
             /* Pairs and names repeat words that are counted already. */
             if (term->kind == TEXT_WORD || term->kind == TEXT_NUMBER)
-                *evidence += rarity * (double)term->weight * (1 + index_log2(entry->n));
+                *evidence += rarity * (double)term->weight * (1 + EVIDENCE_RISE * index_log2(entry->n));
         }
     }
     return square > 0 && cluster->marked > 0 ? dot / (sqrt(square) * cluster->marked) : 0;
@@ -261,10 +281,7 @@ double score_need(const struct cluster *cluster, const struct story *story) {
            score_age_need(cluster, story) - score_ease(cluster);
 }
 
-static double time_factor(const struct cluster *cluster, int64_t event_ms, const struct story *story) {
-    int64_t apart = event_ms > story->last_ms    ? event_ms - story->last_ms
-                    : event_ms < story->first_ms ? story->first_ms - event_ms
-                                                 : 0;
+double score_time(const struct cluster *cluster, int64_t apart) {
     double ratio = (double)apart / (double)cluster->options.half_life_ms;
     return 1 / (1 + ratio * ratio);
 }
@@ -293,17 +310,19 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     const struct story *story = candidate->story;
     candidate->profile = profile_cosine(cluster, story, &candidate->evidence);
     candidate->member = best_member(cluster, candidate);
-    candidate->time = time_factor(cluster, record->event_ms, story);
+    int64_t late = record->event_ms - story->last_ms, early = story->first_ms - record->event_ms;
+    candidate->time = score_time(cluster, late > 0 ? late : early > 0 ? early : 0);
     candidate->outlet = outlet_penalty(cluster, record, story);
     compare_anchors(record, candidate);
     uint32_t against =
         candidate->contradict > candidate->agree ? candidate->contradict - candidate->agree : 0;
     candidate->conflict = options->conflict * (against < 3 ? against : 3) / 3;
     candidate->accord = options->accord * (candidate->agree < 2 ? candidate->agree : 2);
-    candidate->score = ((1 - options->member) * candidate->profile + options->member * candidate->member) *
-                           candidate->time * evidence_factor(cluster, candidate->evidence) -
-                       candidate->conflict + candidate->accord - candidate->outlet -
-                       (record->column ? options->column : 0);
+    candidate->contrast = candidate->nearest ? score_contrast(cluster, candidate->nearest, story) : 1;
+    candidate->score =
+        ((1 - options->member) * candidate->profile + options->member * candidate->member) * candidate->time *
+            candidate->contrast * evidence_factor(cluster, candidate->evidence) -
+        candidate->conflict + candidate->accord - candidate->outlet - (record->column ? options->column : 0);
     candidate->recurs = candidate->nearest && record_recurs(record, candidate->nearest);
     if (candidate->recurs)
         candidate->score = 0;

@@ -33,6 +33,7 @@ struct record_term {
     uint8_t weight; /* in units of TEXT_WEIGHT_ONE */
     uint8_t kind;
     uint8_t title;
+    uint8_t telling; /* names or counts what the title is about */
 };
 
 struct record {
@@ -109,7 +110,7 @@ struct story {
 struct candidate {
     struct story *story;
     double score; /* after the walk: an estimate; after scoring: the score */
-    double profile, member, evidence, conflict, accord, outlet, time, need;
+    double profile, member, evidence, contrast, conflict, accord, outlet, time, need;
     uint32_t agree, contradict; /* anchors */
     struct record *nearest;
     bool recurs; /* nearest is the same column on another day */
@@ -137,8 +138,9 @@ struct cluster {
     uint32_t *walk_epoch;
     uint32_t *touched; /* owned, slots met by the walk */
     uint32_t n_touched, epoch;
-    double marked;      /* length of the vector whose terms are marked in the index */
-    double marked_mass; /* and the sum of its weights */
+    double marked;           /* length of the vector whose terms are marked in the index */
+    double marked_mass;      /* and the sum of its weights */
+    uint32_t marked_telling; /* and how many of them are telling */
     uint64_t next_seq;
     int64_t clock_ms;
     struct text_doc doc; /* of the record in hand */
@@ -187,9 +189,15 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
 double score_story(const struct cluster *cluster, const struct story *other);
 /* Make `record` the one that score_with compares to. */
 void score_mark(struct cluster *cluster, const struct record *record);
+/* What is left of a likeness, 0 to 1, when the marked record and another of `story` fill one form with other
+ * names and numbers: "airport in Beirut reopens", "airport in Sana'a reopens". Each that only one of them has
+ * takes its part, where the other has one in its place; the larger the story, the less one member says. */
+double score_contrast(const struct cluster *cluster, const struct record *record, const struct story *story);
 double score_with(const struct cluster *cluster, const struct record *other);
 /* What is taken off every threshold in a stream of many reports a story. */
 double score_ease(const struct cluster *cluster);
+/* What a distance in time leaves of a score. */
+double score_time(const struct cluster *cluster, int64_t apart_ms);
 double score_age_need(const struct cluster *cluster, const struct story *story);
 double score_need(const struct cluster *cluster, const struct story *story);
 bool anchors_conflict(const struct story *a, const struct story *b);

@@ -84,7 +84,7 @@ static uint64_t word_hash(const char *word, size_t len, uint8_t *per_mille) {
 }
 
 static void add_term(struct build *build, uint64_t hash, uint32_t weight, enum text_kind kind,
-                     uint8_t per_mille, bool title) {
+                     uint8_t per_mille, bool title, bool telling) {
     struct text_doc *doc = build->doc;
     if (weight == 0)
         return;
@@ -106,7 +106,8 @@ static void add_term(struct build *build, uint64_t hash, uint32_t weight, enum t
                                                   .weight = (uint8_t)weight,
                                                   .kind = (uint8_t)kind,
                                                   .per_mille = per_mille,
-                                                  .title = title};
+                                                  .title = title,
+                                                  .telling = title && telling};
     build->seen[slot] = (uint8_t)++doc->n_terms;
     doc->n_title_terms += title;
 }
@@ -167,7 +168,8 @@ static uint32_t add_name(struct build *build, const struct token_list *list, uin
         if (!(list->tokens[k].flags & TOKEN_STOP))
             hash = mix(hash, word_hash(token_text(list, k), list->tokens[k].len, &per_mille));
     }
-    add_term(build, hash, title ? build->rules->title_name : build->rules->lead_name, TEXT_NAME, 0, title);
+    add_term(build, hash, title ? build->rules->title_name : build->rules->lead_name, TEXT_NAME, 0, title,
+             false);
     return run;
 }
 
@@ -181,7 +183,8 @@ static uint32_t add_number(struct build *build, const struct token_list *list, u
     uint32_t weight = title ? build->rules->title_number : build->rules->lead_number;
     if (number.kind == NUMBER_YEAR || number.kind == NUMBER_SMALL)
         weight /= 4;
-    add_term(build, value, weight, TEXT_NUMBER, 0, title);
+    add_term(build, value, weight, TEXT_NUMBER, 0, title,
+             number.kind != NUMBER_YEAR && number.kind != NUMBER_SMALL);
     if (number.kind == NUMBER_YEAR)
         return taken;
     uint8_t per_mille;
@@ -218,11 +221,20 @@ static uint32_t ticker(const struct token_list *list, uint32_t i) {
     return (next->gap & GAP_BREAK) && (next->flags & TOKEN_UPPER) && next->len <= TICKER_BYTES_MAX ? 2 : 0;
 }
 
-static uint32_t word_weight(const struct text_rules *rules, const struct token *token, bool title,
-                            bool names) {
-    uint32_t weight = title ? rules->title_word : rules->lead_word;
-    if (!title && names && rules->lead_name && (token->flags & TOKEN_CAP) && !(token->flags & TOKEN_START))
+/* Where a field's words stand to names: whether capitals tell, and the run of them at hand. */
+struct field {
+    bool title, names;
+    uint32_t name_start, name_end;
+};
+
+static uint32_t word_weight(const struct text_rules *rules, const struct token *token, uint32_t i,
+                            const struct field *field, uint8_t per_mille) {
+    uint32_t weight = field->title ? rules->title_word : rules->lead_word;
+    if (!field->title && field->names && rules->lead_name && (token->flags & TOKEN_CAP) &&
+        !(token->flags & TOKEN_START))
         weight = rules->lead_name;
+    if (field->names && i > field->name_start && i < field->name_end && per_mille == 0)
+        weight = weight * rules->name_rest / TEXT_WEIGHT_ONE;
     return weight;
 }
 
@@ -238,13 +250,17 @@ static uint64_t compound(const struct token_list *list, uint32_t i, uint8_t *per
     return words_known(text_hash(one, strlen(one)), per_mille);
 }
 
+/* Whether a word can be a name as it is written: in a title whose other words are small, a name is not. */
+static bool may_name(const struct token *token, bool names) {
+    return !names || (token->flags & (TOKEN_CAP | TOKEN_DIGIT | TOKEN_START)) != 0;
+}
+
 /* Terms of one field, tokens [from, to). */
 static void read_field(struct build *build, const struct token_list *list, uint32_t from, uint32_t to,
                        bool title) {
     const struct text_rules *rules = build->rules;
-    bool names = !title_case(list);
+    struct field field = {.title = title, .names = !title_case(list), .name_start = from, .name_end = from};
     uint64_t before = 0; /* the content word just before, for pairs */
-    uint32_t name_end = from;
     for (uint32_t i = from; i < to;) {
         const struct token *token = &list->tokens[i];
         if (token->flags & TOKEN_STOP) {
@@ -259,20 +275,23 @@ static void read_field(struct build *build, const struct token_list *list, uint3
             i += taken;
             continue;
         }
-        if (names && i >= name_end && (token->flags & TOKEN_CAP))
-            name_end = i + add_name(build, list, i, title);
+        if (field.names && i >= field.name_end && (token->flags & TOKEN_CAP)) {
+            field.name_start = i;
+            field.name_end = i + add_name(build, list, i, title);
+        }
         uint8_t per_mille;
         uint64_t hash = compound(list, i, &per_mille);
         uint32_t step = hash ? 2 : 1;
         if (!hash)
             hash = word_hash(token_text(list, i), token->len, &per_mille);
         if (!(token->flags & TOKEN_IDEO))
-            add_term(build, hash, word_weight(rules, token, title, names), TEXT_WORD, per_mille, title);
+            add_term(build, hash, word_weight(rules, token, i, &field, per_mille), TEXT_WORD, per_mille,
+                     title, per_mille == 0 && may_name(token, field.names));
         if (before && near(token)) {
             uint32_t weight = title ? rules->title_pair : rules->lead_pair;
             if (token->flags & TOKEN_IDEO)
                 weight = title ? rules->title_word : rules->lead_word;
-            add_term(build, mix(before, hash), weight, TEXT_PAIR, 0, title);
+            add_term(build, mix(before, hash), weight, TEXT_PAIR, 0, title, false);
         }
         before = hash;
         i += step;
@@ -341,13 +360,31 @@ static void add_shingles(struct build *build, const struct token_list *list, uin
     }
 }
 
-/* "10 stocks with easy gains", "Top tips for ...": lists. "X buys 300 shares of Y", "Is Y stock a buy?":
- * notices that differ in one name. */
+/* Whether the title, or what follows its first colon, begins as a question. */
+static bool asks(const struct token_list *list, uint32_t from, uint32_t to) {
+    static const char *const words[] = {"are", "can",    "could", "does",  "has",   "how",
+                                        "is",  "should", "what",  "where", "which", "will"};
+    for (uint32_t i = from; i < to; i++) {
+        if (i > from && !(list->tokens[i].gap & GAP_BREAK))
+            continue;
+        for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+            if (list->tokens[i].len == strlen(words[k]) &&
+                memcmp(token_text(list, i), words[k], strlen(words[k])) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* "Morning briefing", "Tech roundup": collections. "10 stocks with easy gains", "Top tips for ...": lists. "X
+ * buys 300 shares of Y", "Is Y stock a buy?": notices that differ in one name. */
 static bool column_form(const struct token_list *list, uint32_t from, uint32_t to) {
     unsigned seen = 0;
     for (uint32_t i = from; i < to; i++)
         seen |= list->tokens[i].sorts;
-    if ((seen & WORD_PAPER) && (seen & WORD_TRADE))
+    if ((seen & WORD_DIGEST) || ((seen & WORD_PAPER) && (seen & WORD_TRADE)))
+        return true;
+    if ((seen & WORD_PAPER) && from < to && asks(list, from, to))
         return true;
     if (!(seen & WORD_LISTED) || from == to)
         return false;

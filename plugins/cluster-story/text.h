@@ -25,6 +25,7 @@ struct text_term {
     uint8_t weight;    /* TEXT_WEIGHT_ONE is 1.0; title and lead added up, capped */
     uint8_t kind;      /* enum text_kind */
     uint8_t title;     /* it stands in the title */
+    uint8_t telling;   /* and names or counts what the title is about */
     uint8_t per_mille; /* headlines of a thousand that have it, as far as is known beforehand */
 };
 
@@ -51,11 +52,14 @@ struct text_doc {
 
 enum { TEXT_SIMHASH_WORDS = 24 };
 
-/* Weights by field and kind, in units of TEXT_WEIGHT_ONE, and how much of a body is read. */
+/* Weights by field and kind, in units of TEXT_WEIGHT_ONE, and how much of a body is read. `name_rest`: what
+ * is left of a word that is only known as the second part of a name ("Huang" of "Jensen Huang"), because a
+ * name is one thing however many words it has. */
 struct text_rules {
     uint32_t lead_bytes;
     uint8_t title_word, title_pair, title_name, title_number;
     uint8_t lead_word, lead_pair, lead_name, lead_number;
+    uint8_t name_rest;
 };
 
 /* Text as it came: any bytes, not terminated. */

@@ -187,7 +187,7 @@ static void finish_tokens(struct token_list *list) {
         }
         token->len = kept;
         token->hash = text_hash(text, kept);
-        token->sorts = (uint8_t)words_sorts(token->hash);
+        token->sorts = (uint16_t)words_sorts(token->hash);
         if (token->sorts & WORD_STOP)
             token->flags |= TOKEN_STOP;
     }

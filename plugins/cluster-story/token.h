@@ -36,7 +36,7 @@ struct token {
     uint8_t len;
     uint8_t flags;   /* enum token_flag */
     uint8_t gap;     /* enum token_gap */
-    uint8_t sorts;   /* enum word_sort */
+    uint16_t sorts;  /* enum word_sort */
     uint8_t percent; /* a % sign follows */
 };
 

@@ -45,6 +45,8 @@ LIST(paper_words, "dividend", "dividends", "etf", "etfs", "holdings", "position"
 
 LIST(trade_words, "acquires", "boosts", "bought", "buy", "buying", "buys", "cuts", "decreased", "downgraded", "gap", "gaps", "has", "hold", "increased", "initiates", "lowers", "purchases", "raises", "rating", "reiterates", "sell", "sells", "sold", "target", "trims", "upgraded", "watch");
 
+LIST(digest_words, "briefing", "digest", "horoscope", "newsletter", "preview", "recap", "roundup", "wrap");
+
 LIST(exchange_words, "asx", "bse", "cve", "epa", "fra", "hkg", "lon", "lse", "nasdaq", "nse", "nyse", "nysearca", "otc",
     "otcmkts", "sgx", "tse", "tsx", "tsxv");
 
@@ -53,26 +55,49 @@ LIST(count_words, "first", "second", "third", "fourth", "zero", "one", "two", "t
 
 /* from, to: stems; no `to` is a `from`. */
 static const struct { const char *from, *to; } same_words[] = {
-    {"acquir", "buy"}, {"acquisition", "buy"}, {"america", "usa"}, {"american", "usa"}, {"artificial", "ai"},
-    {"automak", "carmak"}, {"automobil", "car"}, {"autonomous", "selfdriv"}, {"bbl", "barrel"}, {"begin", "start"},
-    {"blaz", "fir"}, {"boss", "ceo"}, {"britain", "uk"}, {"british", "uk"}, {"buyout", "buy"},
-    {"chairman", "chair"}, {"children", "child"}, {"chines", "china"}, {"chipmak", "chip"}, {"chipmaker", "chip"},
-    {"climb", "ris"}, {"cop", "polic"}, {"cost", "pric"}, {"cuban", "cuba"}, {"dead", "die"},
+    {"acquir", "buy"}, {"acquisition", "buy"}, {"afghan", "afghanistan"}, {"albanian", "albania"},
+    {"algerian", "algeria"}, {"america", "usa"}, {"american", "usa"}, {"angolan", "angola"},
+    {"argentin", "argentina"}, {"argentinian", "argentina"}, {"armenian", "armenia"}, {"artificial", "ai"},
+    {"australian", "australia"}, {"austrian", "austria"}, {"automak", "carmak"}, {"automobil", "car"},
+    {"autonomous", "selfdriv"}, {"azerbaijani", "azerbaijan"}, {"azeri", "azerbaijan"},
+    {"bangladeshi", "bangladesh"}, {"bbl", "barrel"}, {"begin", "start"}, {"belarusian", "belarus"},
+    {"belgian", "belgium"}, {"blaz", "fir"}, {"bolivian", "bolivia"}, {"bosnian", "bosnia"}, {"boss", "ceo"},
+    {"brazilian", "brazil"}, {"britain", "uk"}, {"british", "uk"}, {"bulgarian", "bulgaria"}, {"buyout", "buy"},
+    {"cambodian", "cambodia"}, {"canadian", "canada"}, {"centr", "center"}, {"chairman", "chair"},
+    {"children", "child"}, {"chilean", "chil"}, {"chines", "china"}, {"chipmak", "chip"}, {"chipmaker", "chip"},
+    {"climb", "ris"}, {"colombian", "colombia"}, {"cop", "polic"}, {"cost", "pric"}, {"croatian", "croatia"},
+    {"cuban", "cuba"}, {"cypriot", "cyprus"}, {"czech", "czechia"}, {"danish", "denmark"}, {"dead", "die"},
     {"death", "die"}, {"debut", "launch"}, {"decreas", "cut"}, {"died", "die"}, {"dlr", "dollar"},
-    {"driverless", "selfdriv"}, {"drop", "fall"}, {"earn", "profit"}, {"fell", "fall"}, {"film", "movie"},
-    {"firm", "company"}, {"french", "franc"}, {"gasolin", "gas"}, {"german", "germany"}, {"indian", "india"},
-    {"inquiry", "prob"}, {"introduc", "launch"}, {"investigat", "prob"}, {"investigation", "prob"}, {"iranian", "iran"},
-    {"israeli", "israel"}, {"japanes", "japan"}, {"jump", "ris"}, {"kid", "child"}, {"korean", "korea"},
-    {"lower", "cut"}, {"negotiation", "talk"}, {"petrol", "gas"}, {"plung", "fall"}, {"purchas", "buy"},
-    {"quak", "earthquak"}, {"reduc", "cut"}, {"reveal", "launch"}, {"robotaxis", "robotaxi"}, {"rose", "ris"},
-    {"russian", "russia"}, {"semiconductor", "chip"}, {"shar", "stock"}, {"slid", "fall"}, {"smartphon", "phon"},
-    {"soar", "ris"}, {"surg", "ris"}, {"takeover", "buy"}, {"tumbl", "fall"}, {"ukrainian", "ukrain"},
-    {"unveil", "launch"}, {"vehicl", "car"},
+    {"driverless", "selfdriv"}, {"drop", "fall"}, {"dutch", "netherland"}, {"earn", "profit"},
+    {"ecuadorean", "ecuador"}, {"ecuadorian", "ecuador"}, {"egyptian", "egypt"}, {"estonian", "estonia"},
+    {"ethiopian", "ethiopia"}, {"european", "europ"}, {"fell", "fall"}, {"filipino", "philippin"},
+    {"film", "movie"}, {"finnish", "finland"}, {"firm", "company"}, {"french", "franc"}, {"gasolin", "gas"},
+    {"german", "germany"}, {"ghanaian", "ghana"}, {"greek", "greec"}, {"haitian", "haiti"},
+    {"hungarian", "hungary"}, {"icelandic", "iceland"}, {"indian", "india"}, {"indonesian", "indonesia"},
+    {"inquiry", "prob"}, {"introduc", "launch"}, {"investigat", "prob"}, {"investigation", "prob"},
+    {"iranian", "iran"}, {"iraqi", "iraq"}, {"irish", "ireland"}, {"israeli", "israel"}, {"italian", "italy"},
+    {"ivorian", "ivory"}, {"japanes", "japan"}, {"jordanian", "jordan"}, {"jump", "ris"}, {"kazakh", "kazakhstan"},
+    {"kenyan", "kenya"}, {"kid", "child"}, {"korean", "korea"}, {"kuwaiti", "kuwait"}, {"latvian", "latvia"},
+    {"lebanes", "lebanon"}, {"libyan", "libya"}, {"lithuanian", "lithuania"}, {"lower", "cut"},
+    {"malaysian", "malaysia"}, {"maltes", "malta"}, {"mexican", "mexico"}, {"moldovan", "moldova"},
+    {"mongolian", "mongolia"}, {"moroccan", "morocco"}, {"negotiation", "talk"}, {"nepales", "nepal"},
+    {"nepali", "nepal"}, {"nigerian", "nigeria"}, {"norwegian", "norway"}, {"pakistani", "pakistan"},
+    {"palestinian", "palestin"}, {"peruvian", "peru"}, {"petrol", "gas"}, {"plung", "fall"}, {"polish", "poland"},
+    {"portugues", "portugal"}, {"purchas", "buy"}, {"qatari", "qatar"}, {"quak", "earthquak"}, {"reduc", "cut"},
+    {"reveal", "launch"}, {"robotaxis", "robotaxi"}, {"romanian", "romania"}, {"rose", "ris"},
+    {"russian", "russia"}, {"rwandan", "rwanda"}, {"scottish", "scotland"}, {"semiconductor", "chip"},
+    {"serbian", "serbia"}, {"shar", "stock"}, {"slid", "fall"}, {"slovak", "slovakia"}, {"smartphon", "phon"},
+    {"soar", "ris"}, {"somali", "somalia"}, {"spanish", "spain"}, {"sudanes", "sudan"}, {"surg", "ris"},
+    {"swedish", "sweden"}, {"swiss", "switzerland"}, {"syrian", "syria"}, {"taiwanes", "taiwan"},
+    {"takeover", "buy"}, {"tanzanian", "tanzania"}, {"thai", "thailand"}, {"tumbl", "fall"},
+    {"tunisian", "tunisia"}, {"turkish", "turkey"}, {"ugandan", "uganda"}, {"ukrainian", "ukrain"},
+    {"unveil", "launch"}, {"vehicl", "car"}, {"venezuelan", "venezuela"}, {"vietnames", "vietnam"},
+    {"welsh", "wal"}, {"yemeni", "yemen"}, {"zambian", "zambia"}, {"zimbabwean", "zimbabw"},
 };
 
 /* Two words that are one thing with one name. */
 static const struct { const char *first, *second, *to; } compounds[] = {
-    {"artificial", "intelligence", "ai"}, {"electric", "vehicle", "ev"}, {"electric", "vehicles", "ev"},
+    {"artificial", "intelligence", "ai"}, {"center", "stage", "spotlight"}, {"centre", "stage", "spotlight"}, {"electric", "vehicle", "ev"}, {"electric", "vehicles", "ev"},
     {"self", "driving", "selfdriv"},      {"united", "kingdom", "uk"},   {"united", "states", "usa"},
 };
 /* clang-format on */
@@ -81,7 +106,7 @@ enum { SLOTS = 8192 }; /* power of two, over twice the words */
 
 struct entry {
     uint64_t hash; /* 0: free */
-    uint8_t sorts;
+    uint16_t sorts;
     uint8_t per_mille;
     uint8_t same; /* index + 1 into same_words */
 };
@@ -105,7 +130,7 @@ static struct entry *entry_of(const char *word, size_t len) {
 
 static void add_sort(const char *const *list, size_t n, enum word_sort sort) {
     for (size_t i = 0; i < n; i++)
-        entry_of(list[i], strlen(list[i]))->sorts |= (uint8_t)sort;
+        entry_of(list[i], strlen(list[i]))->sorts |= (uint16_t)sort;
 }
 
 static void add_prior(const char *list, uint8_t per_mille) {
@@ -125,6 +150,7 @@ static void build_table(void) {
     add_sort(paper_words, COUNT(paper_words), WORD_PAPER);
     add_sort(trade_words, COUNT(trade_words), WORD_TRADE);
     add_sort(count_words, COUNT(count_words), WORD_COUNT);
+    add_sort(digest_words, COUNT(digest_words), WORD_DIGEST);
     for (size_t i = 0; i < COUNT(compounds); i++)
         add_sort(&compounds[i].first, 1, WORD_FIRST);
     for (size_t i = 0; i < COUNT(same_words); i++)
@@ -132,6 +158,7 @@ static void build_table(void) {
     add_prior(prior_every_page, 20);
     add_prior(prior_common, 5);
     add_prior(prior_frequent, 2);
+    add_prior(prior_known, 1);
 }
 
 unsigned words_sorts(uint64_t hash) {

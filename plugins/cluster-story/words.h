@@ -16,6 +16,7 @@ enum word_sort {
     WORD_TRADE = 32,   /* and what they say happened */
     WORD_COUNT = 64,   /* a number in words */
     WORD_FIRST = 128,  /* may begin a compound */
+    WORD_DIGEST = 256, /* in the title of what collects many events */
 };
 
 /* Every sort of a folded word, by its text_hash. [any] */
@@ -31,6 +32,6 @@ const char *words_compound(const char *first, size_t first_len, const char *seco
 
 /* prior.c: words that about one headline in fifty, two hundred and five hundred has; stems, a space behind
  * each. */
-extern const char prior_every_page[], prior_common[], prior_frequent[];
+extern const char prior_every_page[], prior_common[], prior_frequent[], prior_known[];
 
 #endif

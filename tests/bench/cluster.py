@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quality, speed and growth of cluster-story.
 
-    tests/bench/cluster.py [--build DIR] [--seeds N] [-o name=value]... [--only quality,ablation,growth,stream]
+    tests/bench/cluster.py [--build DIR] [--seeds N] [-o name=value]... [--only quality,hard,ablation,growth,stream]
 
 quality   each labelled set by itself in ten orders of arrival, order 0 being the file's own: mean and worst. Where the
           times were spread over the file order they are dealt out again in the new order.
+hard      the pairs of titles in tests/cluster/data/hard.tsv that must join or must stay apart.
 ablation  the same with one part taken away.
 growth    what a record costs, and what it occupies, while the live stories grow to a hundred thousand; beside it the
           same records through scikit-learn: TF-IDF vectors and the nearest of those before.
@@ -26,13 +27,14 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "cluster"))
+import hard  # noqa: E402
 import scoring  # noqa: E402
 
 DATA = pathlib.Path(os.environ.get("TELEX_SHARED_DATA", ROOT / "../shared/data"))
 SETS = (("uci-head-dev", True), ("ai-beat-dev", False))
 LOWER_IS_BETTER = {"weld", "split"}
 WITHOUT = (("all parts", []), ("no merge", ["quorum=1", "quorum_pair=1"]), ("no names", ["names=false"]),
-           ("no anchors", ["conflict=0", "accord=0"]), ("no time", ["half_life=365d", "age_rise=0"]),
+           ("no anchors", ["conflict=0", "accord=0"]), ("no contrast", ["contrast=0"]), ("no time", ["half_life=365d", "age_rise=0"]),
            ("no lead text", ["lead=0"]))
 GROWTH_RECORDS, BLOCK, LIVE = 150000, 2000, (1000, 3000, 10000, 30000, 100000)
 COMMON_WORDS = 2000
@@ -200,7 +202,24 @@ def stream(bench):
         print("  " + bench.run(file.name, "--bench", "3").strip())
 
 
-PARTS = {"quality": quality, "ablation": ablation, "growth": growth, "stream": stream}
+def hard_pairs(bench):
+    """Right answers on the hard set, the half that thresholds were chosen on beside the half that was held out."""
+    right = {}
+    for seed in range(bench.seeds):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            file.write("\n".join(hard.lines(seed)) + "\n")
+            file.flush()
+            out = bench.run(file.name)
+        counts, _ = hard.judge(scoring.assignment(out.splitlines(), hard.pairs()[1]))
+        for key, (good, of) in counts.items():
+            right.setdefault(key, []).append(100 * good / of)
+    print(f"hard: pairs that are right, percent, {bench.seeds} orders of one stream of 800 titles")
+    for (kind, held_out), values in sorted(right.items()):
+        half = "held out" if held_out else "tuned on"
+        print(f"  {kind:6s} {half}  mean {sum(values) / len(values):5.1f}  worst {min(values):5.1f}")
+
+
+PARTS = {"quality": quality, "hard": hard_pairs, "ablation": ablation, "growth": growth, "stream": stream}
 
 
 def main():

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+import hard
 import reuters
 import scoring
 
@@ -112,6 +113,14 @@ def test_paraphrases_join_and_look_alikes_stay_apart():
     assert found["pair_r"] >= 90, found
 
 
+def test_the_hard_set_stays_where_it_is():
+    """No goal, but a floor: the look-alikes are far from solved, and a change that loses pairs must be seen."""
+    found = {i: n for n, s in enumerate(standing(stage(hard.lines())[0])) for i in s}
+    counts, wrong = hard.judge(found)
+    right = {kind: counts[kind, False][0] + counts[kind, True][0] for kind in ("join", "apart")}
+    assert right["join"] >= 180 and right["apart"] >= 90, (right, wrong)
+
+
 # ---- data of others, read where it lies ----
 
 
@@ -127,15 +136,15 @@ def floors(name):
 
 def test_dense_coverage_of_a_day_and_a_half():
     found = floors("uci-head-dev")
-    assert found["b3_f"] >= 85, found
-    assert found["weld"] <= 40, found
+    assert found["b3_f"] >= 86, found
+    assert found["weld"] <= 35, found
 
 
 def test_a_beat_where_most_records_stand_alone():
     found = floors("ai-beat-dev")
     assert found["b3_f"] >= 93, found
-    assert found["pair_f"] >= 55, found
-    assert found["weld"] <= 20, found
+    assert found["pair_f"] >= 66, found
+    assert found["weld"] <= 10, found
 
 
 EVENTS = {"Kuwait rules out emergency OPEC talks": {"n236", "n353"}, "Saudi OPEC pact": {"n248", "n352"},

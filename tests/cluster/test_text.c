@@ -14,7 +14,7 @@
 #include "token.h"
 #include "words.c" /* its lists are its own */
 
-static const struct text_rules RULES = {600, 32, 16, 16, 24, 8, 4, 16, 8};
+static const struct text_rules RULES = {600, 32, 16, 16, 24, 8, 4, 16, 8, 32};
 
 static struct text_slice slice(const char *text) {
     return (struct text_slice){text, strlen(text)};
