@@ -16,12 +16,12 @@
 /* Rows of activations as a matrix product reads them: f32, and small integers with one scale for every 32
  * values.
  *
- * With one term a value is d * q, |q| <= 127. With two it is d * (254 * q[0] + q[1]): fifteen bits, for
+ * With one term a value is d * q, |q| <= 127. With two it is d * (255 * q[0] + q[1]): fifteen bits, for
  * weight types whose own rounding is finer than eight bits of activations would be. The integer rows lie in
  * tiles of up to ACTS_TILE rows. For every slice a tile holds int8 q[width][terms][32]   float d[width] float
- * s[width]   int32 neg[width][terms][2] where s = d * sum of the integers, and neg is minus the sum of q over
- * each half. */
-enum { ACTS_TILE = 8, ACTS_BASE = 254 };
+ * s[width]   int32 neg[width][2] where neg is minus the sum of the integers over each half, and s is d times
+ * the sum over both. */
+enum { ACTS_TILE = 8, ACTS_BASE = 255 };
 
 struct acts {
     uint32_t n_rows, n_cols;
@@ -32,7 +32,7 @@ struct acts {
 
 /* Bytes of one row's slice. */
 static inline size_t acts_slice_bytes(uint32_t terms) {
-    return 40 * (size_t)terms + 8;
+    return 32 * (size_t)terms + 16;
 }
 /* Rows in tile t, padding included: 8, or for the last rows 1, 2 or 4 where they suffice. */
 static inline uint32_t acts_width(uint32_t n_rows, uint32_t tile) {

@@ -15,8 +15,8 @@ void matrix_shape(struct matrix *m, uint32_t type, uint32_t n_rows, uint32_t n_c
     m->n_groups = (n_rows + MATRIX_LANES - 1) / MATRIX_LANES;
     if (is_float(type))
         m->group_bytes = (size_t)n_cols * MATRIX_LANES * quant_info(type)->block_bytes;
-    else /* the end of the last slice is the beginning of the next one: K types are whole super-blocks */
-        m->group_bytes = matrix_slice_at(type, n_cols / QUANT_SLICE).head;
+    else
+        m->group_bytes = matrix_slice_at(type, n_cols / QUANT_SLICE - 1).end;
 }
 
 /* Move the integers of one row's slice to lane r, four columns a word. */

@@ -16,12 +16,15 @@
 
 enum { MATRIX_LANES = 16 };
 
-/* Offsets of a slice's parts from where its group begins. K types keep one head for eight slices. */
+/* Offsets of a slice's parts from where its group begins; vectors begin at multiples of 64. A kernel reads a
+ * group from front to back. K types keep one head and the scales of eight slices before those slices'
+ * integers; types whose scales fill half a vector keep those of two slices before the two. */
 struct matrix_slice {
     size_t head;   /* K: f16 d[16], f16 dmin[16] */
+    size_t scales; /* f16 d[16] (and f16 m[16]); K: u8 sc[16], u8 mn[16]; K6: i8 sc[2][16] */
     size_t low;    /* 4 x 64 bytes of nibbles (vector t: g = 2t low, 2t+1 high), or 8 x 64 bytes */
     size_t high;   /* fifth bits: 64 bytes, bit g of byte p; fifth and sixth: 2 x 64 bytes, two bits a g */
-    size_t scales; /* f16 d[16] (and f16 m[16]); K: u8 sc[16], u8 mn[16]; K6: i8 sc[2][16] */
+    size_t end;    /* of the integers */
 };
 
 struct matrix {
@@ -43,6 +46,11 @@ void matrix_pack_group(struct matrix *m, const uint8_t *rows, uint32_t group);
 /* out[0..n_cols) = row `row` as numbers. */
 void matrix_read_row(const struct matrix *m, uint32_t row, float *out);
 
+static inline __attribute__((always_inline)) struct matrix_slice
+matrix_slice_of(size_t head, size_t scales, size_t low, size_t n_low, size_t n_high) {
+    return (struct matrix_slice){head, scales, low, low + n_low, low + n_low + n_high};
+}
+
 /* Where the parts of slice i are; type is a constant at every call, so this folds into address arithmetic. */
 static inline __attribute__((always_inline)) struct matrix_slice matrix_slice_at(uint32_t type, size_t i) {
     const int bits = type == QUANT_Q8_0                                               ? 8
@@ -51,15 +59,19 @@ static inline __attribute__((always_inline)) struct matrix_slice matrix_slice_at
                                                                                       : 4;
     const int is_k = type == QUANT_Q4_K || type == QUANT_Q5_K || type == QUANT_Q6_K;
     const size_t low = bits == 8 ? 512 : 256, high = bits == 6 ? 128 : bits == 5 ? 64 : 0;
-    const size_t scales = is_k || type == QUANT_Q4_0 || type == QUANT_Q5_0 || type == QUANT_Q8_0 ? 32 : 64;
+    const size_t body = low + high, part = is_k ? i % 8 : i % 2;
+    size_t at;
 
     if (is_k) {
-        const size_t super = i / 8 * (64 + 8 * (low + high + scales)), part = i % 8;
-        return (struct matrix_slice){super, super + 64 + part * low, super + 64 + 8 * low + part * high,
-                                     super + 64 + 8 * (low + high) + part * scales};
+        at = i / 8 * (64 + 8 * (32 + body));
+        return matrix_slice_of(at, at + 64 + part * 32, at + 64 + 8 * 32 + part * body, low, high);
     }
-    const size_t at = i * (low + high + scales);
-    return (struct matrix_slice){at, at, at + low, at + low + high};
+    if (type == QUANT_Q4_1 || type == QUANT_Q5_1) {
+        at = i * (64 + body);
+        return matrix_slice_of(at, at, at + 64, low, high);
+    }
+    at = i / 2 * (64 + 2 * body);
+    return matrix_slice_of(at, at + part * 32, at + 64 + part * body, low, high);
 }
 
 #endif

@@ -125,6 +125,13 @@ SIMD_INLINE vi vi_all_shifted(int32_t x, int shift) {
 SIMD_INLINE vi vi_zero(void) {
     return (vi){_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
+SIMD_INLINE vi vi_add(vi a, vi b) {
+    return (vi){_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+SIMD_INLINE vi vi_times_255(vi a) {
+    return (vi){_mm256_sub_epi32(_mm256_slli_epi32(a.lo, 8), a.lo),
+                _mm256_sub_epi32(_mm256_slli_epi32(a.hi, 8), a.hi)};
+}
 SIMD_INLINE int32_t vi_sum_i8(const int8_t *p) { /* of 16 */
     __m256i w =
         _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)), _mm256_set1_epi16(1));
@@ -166,23 +173,26 @@ SIMD_INLINE __m256i simd_pairs(__m256i w, __m256i a, int bits) {
 }
 
 /* See simd-avx512.h. `deep` is how many pair sums of |w| < 2^bits and |a| <= 127 fit into 16 bits. */
-SIMD_INLINE vi vi_dot(const vb *w, const int8_t *a, int first, int n, vi start, int bits) {
+SIMD_INLINE void vi_dots(const vb *w, const int8_t *a, size_t stride, uint32_t width, int first, int n,
+                         int bits, vi *sum) {
     const __m256i ones = _mm256_set1_epi16(1);
     const int deep = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
 
-    for (int g = first; g < first + n; g += deep) {
-        __m256i lo = _mm256_setzero_si256(), hi = lo;
-        for (int h = g; h < g + deep && h < first + n; h++) {
-            int32_t four;
-            memcpy(&four, a + 4 * h, 4);
-            __m256i all = _mm256_set1_epi32(four);
-            lo = _mm256_add_epi16(lo, simd_pairs(w[h].lo, all, bits));
-            hi = _mm256_add_epi16(hi, simd_pairs(w[h].hi, all, bits));
+#pragma GCC unroll 8
+    for (uint32_t t = 0; t < width; t++)
+#pragma GCC unroll 8
+        for (int g = first; g < first + n; g += deep) {
+            __m256i lo = _mm256_setzero_si256(), hi = lo;
+            for (int h = g; h < g + deep && h < first + n; h++) {
+                int32_t four;
+                memcpy(&four, a + stride * t + 4 * h, 4);
+                __m256i all = _mm256_set1_epi32(four);
+                lo = _mm256_add_epi16(lo, simd_pairs(w[h].lo, all, bits));
+                hi = _mm256_add_epi16(hi, simd_pairs(w[h].hi, all, bits));
+            }
+            sum[t].lo = _mm256_add_epi32(sum[t].lo, _mm256_madd_epi16(lo, ones));
+            sum[t].hi = _mm256_add_epi32(sum[t].hi, _mm256_madd_epi16(hi, ones));
         }
-        start.lo = _mm256_add_epi32(start.lo, _mm256_madd_epi16(lo, ones));
-        start.hi = _mm256_add_epi32(start.hi, _mm256_madd_epi16(hi, ones));
-    }
-    return start;
 }
 
 #endif

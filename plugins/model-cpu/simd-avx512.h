@@ -95,6 +95,12 @@ SIMD_INLINE vi vi_all_shifted(int32_t x, int shift) {
 SIMD_INLINE vi vi_zero(void) {
     return _mm512_setzero_si512();
 }
+SIMD_INLINE vi vi_add(vi a, vi b) {
+    return _mm512_add_epi32(a, b);
+}
+SIMD_INLINE vi vi_times_255(vi a) {
+    return _mm512_sub_epi32(_mm512_slli_epi32(a, 8), a);
+}
 SIMD_INLINE int32_t vi_sum_i8(const int8_t *p) { /* of 16 */
     return _mm512_reduce_add_epi32(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
@@ -118,16 +124,26 @@ SIMD_INLINE vb vb_high(vb a) {
 SIMD_INLINE vb vb_s8(vb a) {
     return _mm512_xor_si512(a, _mm512_set1_epi8((char)0x80));
 }
-/* Lane r of the result: start + sum over k of w[k / 4] byte 4r + k % 4, times a[k], for k in 4*first ..
- * 4*(first+n) */
-SIMD_INLINE vi vi_dot(const vb *w, const int8_t *a, int first, int n, vi start, int bits) {
+/* For each of `width` rows of activations, `stride` bytes apart: lane r of sum[t] += over k in 4*first ..
+ * 4*(first+n), w[k / 4] byte 4r + k % 4 times a[k]. One row alone would wait for its own sum: it takes two.
+ */
+SIMD_INLINE void vi_dots(const vb *w, const int8_t *a, size_t stride, uint32_t width, int first, int n,
+                         int bits, vi *sum) {
+    vi other[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
     (void)bits;
-    for (int g = first; g < first + n; g++) {
-        int32_t four;
-        memcpy(&four, a + 4 * g, 4);
-        start = _mm512_dpbusd_epi32(start, w[g], _mm512_set1_epi32(four));
-    }
-    return start;
+#pragma GCC unroll 8
+    for (int g = first; g < first + n; g++)
+#pragma GCC unroll 8
+        for (uint32_t t = 0; t < width; t++) {
+            vi *to = width <= 2 && g % 2 ? &other[t] : &sum[t];
+            int32_t four;
+
+            memcpy(&four, a + stride * t + 4 * g, 4);
+            *to = _mm512_dpbusd_epi32(*to, w[g], _mm512_set1_epi32(four));
+        }
+    for (uint32_t t = 0; t < 2 && width <= 2 && t < width; t++)
+        sum[t] = _mm512_add_epi32(sum[t], other[t]);
 }
 
 #endif

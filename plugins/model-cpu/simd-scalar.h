@@ -135,6 +135,16 @@ SIMD_INLINE vi vi_all_shifted(int32_t x, int shift) {
 SIMD_INLINE vi vi_zero(void) {
     return vi_all_shifted(0, 0);
 }
+SIMD_INLINE vi vi_add(vi a, vi b) {
+    for (int i = 0; i < 16; i++)
+        a.x[i] += b.x[i];
+    return a;
+}
+SIMD_INLINE vi vi_times_255(vi a) {
+    for (int i = 0; i < 16; i++)
+        a.x[i] *= 255;
+    return a;
+}
 SIMD_INLINE int32_t vi_sum_i8(const int8_t *p) { /* of 16 */
     int32_t sum = 0;
     for (int i = 0; i < 16; i++)
@@ -167,13 +177,14 @@ SIMD_INLINE vb vb_s8(vb a) {
     return a;
 }
 /* See simd-avx512.h. */
-SIMD_INLINE vi vi_dot(const vb *w, const int8_t *a, int first, int n, vi start, int bits) {
-    for (int g = first; g < first + n; g++)
-        for (int i = 0; i < 64; i++) {
-            int32_t weight = bits == 8 ? (int8_t)w[g].x[i] : w[g].x[i];
-            start.x[i / 4] += weight * a[4 * g + i % 4];
-        }
-    return start;
+SIMD_INLINE void vi_dots(const vb *w, const int8_t *a, size_t stride, uint32_t width, int first, int n,
+                         int bits, vi *sum) {
+    for (uint32_t t = 0; t < width; t++)
+        for (int g = first; g < first + n; g++)
+            for (int i = 0; i < 64; i++) {
+                int32_t weight = bits == 8 ? (int8_t)w[g].x[i] : w[g].x[i];
+                sum[t].x[i / 4] += weight * a[stride * t + 4 * (size_t)g + (size_t)i % 4];
+            }
 }
 
 #endif
