@@ -53,7 +53,7 @@ struct config_edge {
     uint32_t from_port, to_port;
     bool keyed;        /* one lease per message id at a time; a newer version replaces a waiting older one;
                         * default: true into a stage of role write, false elsewhere */
-    uint32_t capacity; /* waiting messages at which the upstream stage gets no more input; default 256 */
+    uint32_t capacity; /* waiting messages at which the upstream stage gets no more input; default 1024 */
     struct config_where *where; /* all must pass */
     size_t n_where;
 };

@@ -250,10 +250,10 @@ static void read_edge(struct build *b, size_t to, const struct node *node, const
     if (node->kind == NODE_MAP) {
         read_where(b, &edge, node_get(node, "where"), below);
         edge.keyed = build_flag(b, node, path, "keyed", write);
-        edge.capacity = (uint32_t)build_int(b, node, path, "capacity", 256, 1, 1000000);
+        edge.capacity = (uint32_t)build_int(b, node, path, "capacity", 1024, 1, 1000000);
     } else {
         edge.keyed = write;
-        edge.capacity = 256;
+        edge.capacity = 1024;
     }
     const json_t *out = plugin_port(config->stages[edge.from].plugin, "out", edge.from_port);
     if (asprintf(&edge.name, "%s.%s>%s.%s", config->stages[edge.from].name, port_name(out),

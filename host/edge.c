@@ -17,25 +17,29 @@ void edge_init(struct edge *edge) {
     edge->last = &edge->first;
 }
 
-struct entry *entry_create(struct telex_rec *rec) {
-    struct entry *entry = calloc(1, sizeof(*entry));
+struct entry *entry_create_locked(struct engine *engine, struct telex_rec *rec) {
+    struct entry *entry = engine->free_entries;
     if (entry)
-        entry->rec = record_retain(rec);
+        engine->free_entries = entry->next;
+    else if (!(entry = malloc(sizeof(*entry))))
+        return NULL;
+    *entry = (struct entry){.rec = rec};
     return entry;
 }
 
-void entry_destroy(struct entry *entry) {
+void entry_destroy_locked(struct engine *engine, struct entry *entry) {
     if (!entry)
         return;
     record_release(entry->rec);
-    free(entry);
+    entry->next = engine->free_entries;
+    engine->free_entries = entry;
 }
 
 void edge_finish(struct edge *edge) {
     while (edge->first) {
         struct entry *entry = edge->first;
         edge->first = entry->next;
-        entry_destroy(entry);
+        entry_destroy_locked(edge->from->engine, entry);
     }
     edge_init(edge);
 }
@@ -43,7 +47,7 @@ void edge_finish(struct edge *edge) {
 static void supersede_locked(struct engine *engine, struct edge *edge, struct entry *entry) {
     edge->n_superseded++;
     if (engine->memory) {
-        entry_destroy(entry);
+        entry_destroy_locked(engine, entry);
         return;
     }
     struct journal_op *op = calloc(1, sizeof(*op));
@@ -55,7 +59,16 @@ static void supersede_locked(struct engine *engine, struct edge *edge, struct en
         engine->n_committing++;
         journal_submit(engine->journal, op);
     }
-    entry_destroy(entry);
+    entry_destroy_locked(engine, entry);
+}
+
+/* Half empty: who found it full may go on. */
+static void edge_freed_locked(struct edge *edge) {
+    uint32_t capacity = edge->config->capacity;
+    if (!edge->from->blocked || edge->n_waiting + edge->n_reserved > capacity - (capacity + 1) / 2)
+        return;
+    edge->from->blocked = false;
+    strand_wake_later_locked(edge->from);
 }
 
 /* On a keyed edge: take older waiting versions of the same message away. False when `entry` itself is the
@@ -76,9 +89,19 @@ static bool make_way_locked(struct engine *engine, struct edge *edge, struct ent
         if (!*at)
             edge->last = at;
         edge->n_waiting--;
+        edge_freed_locked(edge);
         supersede_locked(engine, edge, other);
     }
     return true;
+}
+
+/* A strand that pushes batch after batch wakes the next one when there is much to do, and before it sleeps.
+ */
+static void wake_reader_locked(struct engine *engine, struct edge *edge) {
+    if (engine->holds_back && edge->to->sleeping && edge->n_waiting < edge->config->capacity / 2)
+        edge->to->wake_due = true;
+    else
+        strand_wake_later_locked(edge->to);
 }
 
 void edge_push_locked(struct engine *engine, struct edge *edge, struct entry *entry) {
@@ -88,7 +111,7 @@ void edge_push_locked(struct engine *engine, struct edge *edge, struct entry *en
     *edge->last = entry;
     edge->last = &entry->next;
     edge->n_waiting++;
-    strand_wake_locked(edge->to);
+    wake_reader_locked(engine, edge);
 }
 
 static bool newer_waits(const struct edge *edge, const struct entry *entry) {
@@ -115,16 +138,17 @@ void edge_put_back_locked(struct engine *engine, struct edge *edge, struct entry
     strand_wake_locked(edge->to);
 }
 
-/* True while a step that is open or committing holds a message of the same id from this edge. */
-static bool key_is_taken(const struct edge *edge, const struct telex_rec *rec) {
-    const struct engine *engine = edge->from->engine;
-    for (uint32_t i = 0; i < engine->n_slots; i++) {
-        const struct step *step = engine->slots[i];
-        if (step->state != STEP_FREE && step->edge == edge && step->entry &&
-            record_same_id(step->entry->rec, rec))
-            return true;
+bool edge_key_is_free_locked(const struct edge *edge, const struct telex_rec *rec) {
+    struct stage *stage = edge->to;
+    bool taken = false;
+    pthread_mutex_lock(&stage->lock);
+    for (uint32_t i = 0; i < stage->n_slots && !taken; i++) {
+        const struct step *step = stage->slots[i];
+        taken = step->state != STEP_FREE && step->edge == edge && step->entry &&
+                record_same_id(step->entry->rec, rec);
     }
-    return false;
+    pthread_mutex_unlock(&stage->lock);
+    return !taken;
 }
 
 struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_ms) {
@@ -135,7 +159,7 @@ struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_m
                 *due_ms = entry->not_before_ms;
             continue;
         }
-        if (edge->config->keyed && edge->n_taken > 0 && key_is_taken(edge, entry->rec))
+        if (edge->config->keyed && edge->n_taken > 0 && !edge_key_is_free_locked(edge, entry->rec))
             continue;
         *at = entry->next;
         if (!*at)
@@ -143,13 +167,10 @@ struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_m
         entry->next = NULL;
         edge->n_waiting--;
         edge->n_taken++;
+        edge_freed_locked(edge);
         return entry;
     }
     return NULL;
-}
-
-bool edge_has_room(const struct edge *edge) {
-    return edge->n_waiting + edge->n_reserved < edge->config->capacity;
 }
 
 /* The nth port of a direction. */

@@ -53,6 +53,9 @@ static int init_stage(struct engine *engine, size_t index, char *why, size_t why
     stage->index = index;
     stage->config = &engine->config->stages[index];
     stage->last_pending = &stage->pending;
+    stage->last_done = &stage->done;
+    stage->batch_size = BATCH_MAX / 8;
+    pthread_mutex_init(&stage->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -75,11 +78,14 @@ static int init_stage(struct engine *engine, size_t index, char *why, size_t why
 
 static void load_waiting(void *arg, struct telex_rec *rec, uint32_t attempts) {
     struct edge *edge = arg;
-    struct entry *entry = entry_create(rec);
-    if (!entry)
+    struct engine *engine = edge->from->engine;
+    struct entry *entry = entry_create_locked(engine, record_retain(rec));
+    if (!entry) {
+        record_release(rec);
         return;
+    }
     entry->attempts = attempts;
-    edge_push_locked(edge->from->engine, edge, entry);
+    edge_push_locked(engine, edge, entry);
 }
 
 /* ",a,b,": the schemas that the edge's input port takes. */
@@ -102,6 +108,7 @@ static void connect_edge(struct engine *engine, size_t index) {
     edge->to = &engine->stages[edge->config->to];
     char schemas[1024];
     list_schemas(edge, schemas, sizeof(schemas));
+    edge->takes_any = strstr(schemas, ",*,") != NULL;
     edge->id = journal_edge(engine->journal, edge->config->name, schemas);
     edge_init(edge);
     edge->from->outputs[edge->from->n_outputs++] = edge;
@@ -126,7 +133,7 @@ static bool idle_locked(const struct engine *engine) {
     }
     for (size_t i = 0; i < engine->n_stages; i++) {
         const struct instance *instance = engine->stages[i].instance;
-        if (instance && (instance->n_open > 0 || instance->first_task))
+        if (instance && (instance->n_held > 0 || instance->first_task))
             return false;
     }
     return true;
@@ -147,7 +154,7 @@ static void begin_drain_locked(struct engine *engine) {
     for (size_t i = 0; i < engine->n_stages; i++) {
         if (!engine->stages[i].drained)
             engine->stages[i].drain_due = true;
-        strand_wake_locked(&engine->stages[i]);
+        strand_call_locked(&engine->stages[i]);
     }
 }
 
@@ -161,7 +168,7 @@ static bool flush_next_locked(struct engine *engine) {
         }
         if (!stage->drain_due) {
             stage->drain_due = true;
-            strand_wake_locked(stage);
+            strand_call_locked(stage);
         }
         return false;
     }
@@ -170,7 +177,7 @@ static bool flush_next_locked(struct engine *engine) {
 
 static bool any_open_locked(const struct engine *engine) {
     for (size_t i = 0; i < engine->n_stages; i++)
-        if (engine->stages[i].instance && engine->stages[i].instance->n_open > 0)
+        if (engine->stages[i].instance && engine->stages[i].instance->n_held > 0)
             return true;
     return false;
 }
@@ -186,11 +193,14 @@ static bool critical_failed_locked(const struct engine *engine) {
 static void begin_stop_locked(struct engine *engine) {
     engine->phase = PHASE_STOP;
     engine->stop_by_ms = mono_ms() + STOP_GRACE_MS;
-    for (uint32_t i = 0; i < engine->n_slots; i++)
-        engine->slots[i]->cancelled = true;
     for (size_t i = 0; i < engine->n_stages; i++) {
-        engine->stages[i].stopping = true;
-        strand_wake_locked(&engine->stages[i]);
+        struct stage *stage = &engine->stages[i];
+        pthread_mutex_lock(&stage->lock);
+        for (uint32_t k = 0; k < stage->n_slots; k++)
+            stage->slots[k]->cancelled = true;
+        pthread_mutex_unlock(&stage->lock);
+        stage->stopping = true;
+        strand_call_locked(stage);
     }
     pthread_cond_broadcast(&engine->watch);
 }
@@ -202,8 +212,20 @@ static bool all_ended_locked(const struct engine *engine) {
     return true;
 }
 
+/* What a plugin completed in a call that goes on, and room that nobody was told of. */
+static void look_after_locked(struct stage *stage) {
+    steps_hand_over_locked(stage);
+    strand_wake_next_locked(stage);
+    if (stage->blocked && stage_has_room_locked(stage)) {
+        stage->blocked = false;
+        strand_wake_locked(stage);
+    }
+}
+
 static void look(struct engine *engine) {
     pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->n_stages; i++)
+        look_after_locked(&engine->stages[i]);
     bool idle = idle_locked(engine);
     if ((engine->broken || critical_failed_locked(engine)) && engine->phase < PHASE_STOP)
         begin_stop_locked(engine);
@@ -214,7 +236,7 @@ static void look(struct engine *engine) {
     if (engine->phase == PHASE_DRAIN && (!any_open_locked(engine) || mono_ms() > engine->stop_by_ms))
         begin_stop_locked(engine);
     bool done = engine->phase == PHASE_STOP && (all_ended_locked(engine) || mono_ms() > engine->stop_by_ms);
-    pthread_mutex_unlock(&engine->lock);
+    engine_unlock(engine);
     if (done)
         uv_stop(engine->loop);
 }
@@ -245,7 +267,11 @@ void engine_stop(struct engine *engine) {
 
 static void init_sync(struct engine *engine) {
     pthread_condattr_t attr;
-    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutexattr_t spins;
+    pthread_mutexattr_init(&spins);
+    pthread_mutexattr_settype(&spins, PTHREAD_MUTEX_ADAPTIVE_NP); /* it is held for microseconds */
+    pthread_mutex_init(&engine->lock, &spins);
+    pthread_mutexattr_destroy(&spins);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&engine->watch, &attr);
@@ -327,6 +353,7 @@ static void free_stage(struct stage *stage) {
     free(stage->out_origins);
     free(stage->inputs);
     free(stage->outputs);
+    pthread_mutex_destroy(&stage->lock);
     pthread_cond_destroy(&stage->wake);
 }
 
@@ -364,7 +391,12 @@ void engine_destroy(struct engine *engine) {
     for (size_t i = 0; i < engine->n_edges; i++)
         if (engine->edges[i].last)
             edge_finish(&engine->edges[i]);
-    steps_free(engine);
+    for (size_t i = 0; i < engine->n_stages; i++)
+        steps_free(&engine->stages[i]);
+    for (struct entry *next, *entry = engine->free_entries; entry; entry = next) {
+        next = entry->next;
+        free(entry);
+    }
     for (size_t i = 0; i < engine->n_stages; i++)
         free_stage(&engine->stages[i]);
     pthread_mutex_destroy(&engine->lock);

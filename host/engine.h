@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine.h - a running pipeline, from the inside.
  *
- * One lock guards everything here (engine->lock), held for short moments and never across a plugin call or a
- * write. Threads: the uv loop (timers, signals, listeners; runs no plugin code), the journal's writer, and
- * one thread per stage instance, which is both its control thread and its strand: create, start, process, ...
- * stop, destroy run there one after another.
+ * Two kinds of locks, held for short moments and never across a plugin call or a write. engine->lock guards
+ * edges, phases and the lives of instances. stage->lock guards the steps of one stage, open to completed,
+ * with what its plugin does to them: a call that names a lease takes this one only. Who needs both takes the
+ * engine's first. Threads: the uv loop (timers, signals, listeners; runs no plugin code), the journal's
+ * writer, and one thread per stage instance, which is both its control thread and its strand: create, start,
+ * process, ... stop, destroy run there one after another.
  *
- * The way of a record:   edge.c  waits on an edge  ->  strand.c  taken as a step  ->  service.c  outputs
- * gather under its lease  ->  step.c  completed, handed to the journal  ->  step.c  committed: pushed onto
- * the next edges. */
+ * The way of a record:   edge.c  waits on an edge  ->  strand.c  taken in a batch, opened as a step when its
+ * turn comes  ->  service.c  outputs gather under its lease  ->  step.c  completed, gathered with others
+ * (done)
+ * ->  step.c  handed to the journal  ->  step.c  committed: pushed onto the next edges.
+ *
+ * Batches group how entries are taken and how steps are handed over, nothing else: each step has its own
+ * lease, deadline and outcome. A batch never waits for another record: it is what waits already, and what is
+ * done goes on when the batch ends, when a clock tick (4 ms) has passed, or with the loop's tick. */
 #ifndef HOST_ENGINE_H
 #define HOST_ENGINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 
@@ -32,7 +40,7 @@ struct engine;
 struct stage;
 struct instance;
 
-/* One message waiting on an edge. Owned by the edge's list, or by the step that took it. */
+/* One message waiting on an edge. Owned by the edge's list, or by the batch or step that took it. */
 struct entry {
     struct entry *next;
     struct telex_rec *rec; /* counted */
@@ -44,10 +52,11 @@ struct edge {
     const struct config_edge *config;
     uint32_t id; /* the journal's */
     struct stage *from, *to;
+    bool takes_any;              /* its input port takes every schema */
     struct entry *first, **last; /* waiting, in order of seq but for those put back */
     uint32_t n_waiting;
     uint32_t n_reserved; /* outputs handed to the journal, not pushed yet */
-    uint32_t n_taken;    /* in open or committing steps */
+    uint32_t n_taken;    /* in a batch, or in open or committing steps */
     uint64_t n_in, n_delivered, n_superseded, n_quarantined, n_dropped;
 };
 
@@ -65,7 +74,9 @@ struct change {
     bool deleted;
 };
 
-enum step_state { STEP_FREE, STEP_OPEN, STEP_COMMITTING };
+/* OPEN: its plugin may name it. CLOSED: completed; whoever completed it, then the holder of engine->lock,
+ * owns it. */
+enum step_state { STEP_FREE, STEP_OPEN, STEP_CLOSED };
 
 /* Room handed out and not yet committed. */
 struct loan {
@@ -74,25 +85,28 @@ struct loan {
     telex_lease lease;
     uint32_t port;
     uint64_t capacity;
-    uint8_t *data; /* owned */
+    struct telex_rec *rec; /* owned; the room is its body */
 };
 
 struct step {
     enum step_state state;
     telex_lease lease;
-    struct instance *instance;
-    struct edge *edge;   /* of the input; NULL: a source's or timer's step */
-    struct entry *entry; /* owned */
-    struct output *outputs;
+    struct instance *instance; /* counted */
+    struct edge *edge;         /* of the input; NULL: a source's or timer's step */
+    struct entry *entry;       /* owned */
+    struct output *outputs;    /* kept for the slot's next life */
     uint32_t n_outputs, n_loans, outputs_capacity;
     struct change *changes, **last_change;
     char *reason; /* owned; from fail() */
     bool cancelled, overdue;
     bool told; /* the plugin and its models know that it is cancelled */
     int64_t deadline_ms;
-    struct step *next_pending; /* committing steps with changes, oldest first, per stage */
+    uint64_t turn;             /* of its instance when it was found to be overdue */
+    struct step *next_pending; /* completed steps with changes, oldest first, per stage */
     struct journal_op op;
-    struct step *next_free;
+    void *block; /* of op: puts, targets and changes; kept for the slot's next life */
+    size_t block_bytes;
+    struct step *next; /* in the list of those done, or free */
 };
 
 /* A call to run on the strand. */
@@ -102,7 +116,7 @@ struct task {
     void *arg;
 };
 
-enum { INSTANCE_TIMERS = 64, INSTANCE_METRICS = 64 };
+enum { INSTANCE_TIMERS = 64, INSTANCE_METRICS = 64, BATCH_MAX = 256 };
 
 struct metric {
     char *name, *doc;
@@ -120,21 +134,29 @@ struct instance {
     void *self;                      /* the plugin's */
     bool created;
     struct models *models; /* owned; what the config gives the stage, in its order */
-    char *why;             /* owned; the last fail() that named no lease */
+    char *why;             /* owned; the last fail() that named no lease; under stage->lock */
     enum instance_state state;
-    bool dead;    /* its calls are refused: it overran a deadline in-process and was left behind */
+    bool dead;    /* its calls are refused: it was left behind in a call; changes under both locks */
     bool starved; /* a source was told AGAIN, or has not been asked yet */
     bool in_call; /* its thread is inside the plugin */
     bool watched; /* the watchdog is inside its cancel() */
-    struct loan *loans;
+    atomic_uint_least64_t turns;     /* calls begun */
+    struct loan *loans, *free_loans; /* under stage->lock, like what follows to the gap */
     uint64_t last_loan;
+    struct {
+        struct edge *edge;
+        struct entry *entry; /* owned */
+    } batch[BATCH_MAX];      /* taken from their edges, to be opened one after another */
+    uint32_t batch_at, n_batch;
+
     struct task *first_task, **last_task;
     struct {
         uint64_t id;
         int64_t due_ms; /* 0: off */
     } timers[INSTANCE_TIMERS];
-    uint32_t n_open; /* steps open */
-    uint32_t refs;   /* its thread and every step of it */
+    atomic_uint n_open; /* steps open; changes under stage->lock */
+    atomic_uint n_held; /* steps open or done; falls under engine->lock */
+    atomic_uint refs;   /* its thread and every step of it */
 };
 
 enum stage_state { STAGE_IDLE, STAGE_RUNNING, STAGE_BACKOFF, STAGE_FAILED, STAGE_STOPPED };
@@ -153,6 +175,11 @@ struct stage {
     enum stage_state state;
     pthread_t thread; /* of the living instance */
     pthread_cond_t wake;
+    bool sleeping;             /* its thread waits for wake */
+    bool wake_due;             /* it has input and sleeps on: the stage before it will wake it */
+    bool blocked;              /* it found an edge behind it full */
+    atomic_bool beckoned;      /* its thread is to look up from its batch */
+    uint32_t batch_size;       /* how many entries it takes at once: fewer where they take long */
     struct instance *instance; /* the living one */
     bool source, exhausted;
     bool drain_due, drained;
@@ -164,9 +191,17 @@ struct stage {
     uint32_t n_restarts;
     uint64_t steps_at_restart; /* n_steps then */
     uint64_t n_steps, n_rejects, n_retries, n_quarantined, n_crashes, n_outputs_total;
-    struct metric metrics[INSTANCE_METRICS];
+    struct metric metrics[INSTANCE_METRICS]; /* under `lock` */
     uint32_t n_metrics;
-    struct step *pending, **last_pending; /* committing steps with state changes, oldest first */
+
+    pthread_mutex_t lock; /* guards metrics above and what follows */
+    struct step **slots;  /* lease = slot | life << 20; never freed before the engine */
+    uint32_t n_slots;
+    uint64_t lives; /* those of stage i are i modulo the number of stages */
+    struct step *free_steps;
+    struct step *done, **last_done; /* completed with OK, not handed over yet, in order */
+    atomic_uint n_done, n_done_outputs;
+    struct step *pending, **last_pending; /* completed steps with state changes, oldest first */
 };
 
 /* RUN -> FLUSH (once: sources are exhausted, stages are drained in order) -> DRAIN (no new input) -> STOP. */
@@ -182,9 +217,9 @@ struct engine {
     pthread_t watchdog;
     pthread_cond_t watch;
     pthread_mutex_t lock;
-    enum engine_phase phase;
-    bool once;   /* end when sources are exhausted and all is drained */
-    bool broken; /* the journal is */
+    _Atomic enum engine_phase phase; /* changes under lock */
+    bool once;                       /* end when sources are exhausted and all is drained */
+    bool broken;                     /* the journal is */
     int exit_code;
     bool watched, unwatch; /* the watchdog's thread was made; is to end */
     int64_t started_ms, stop_by_ms, expired_ms;
@@ -193,10 +228,10 @@ struct engine {
     struct edge *edges;
     size_t n_edges;
     int64_t last_seq;
-    struct step **slots; /* lease = slot | life << 24 */
-    uint32_t n_slots;
-    uint64_t lives;
-    struct step *free_steps;
+    struct entry *free_entries;
+    struct stage *wakes[64]; /* to be woken by engine_unlock */
+    uint32_t n_wakes;
+    bool holds_back;       /* what is pushed now comes from a strand that goes on pushing; never left set */
     struct watch *watches; /* service_io.c */
     uint32_t n_committing;
     size_t flush_next; /* index of the stage whose drain is due in PHASE_FLUSH */
@@ -206,10 +241,11 @@ struct engine {
     void *hooks_arg;
 };
 
-/* Lines that callers hold engine->lock for say so by the suffix _locked. */
+/* Functions that are called with engine->lock held end in _locked, with the stage's in _held. */
 
 /* clock */
 int64_t mono_ms(void);
+int64_t tick_ms(void); /* the same clock as of its last tick, up to 4 ms ago; costs next to nothing */
 int64_t wall_clock_ms(void);
 
 /* edge.c */
@@ -221,28 +257,52 @@ void edge_push_locked(struct engine *engine, struct edge *edge, struct entry *en
 void edge_put_back_locked(struct engine *engine, struct edge *edge, struct entry *entry, int64_t delay_ms);
 /* The next deliverable entry, or NULL; *due_ms gets the earliest moment worth another look (0: none). */
 struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_ms);
-bool edge_has_room(const struct edge *edge);
 bool edge_accepts(const struct edge *edge,
                   const struct telex_rec *rec); /* schema and, for counting apart, no where */
 bool edge_passes_where(const struct edge *edge, const struct telex_rec *rec);
-struct entry *entry_create(struct telex_rec *rec); /* retains */
-void entry_destroy(struct entry *entry);
+struct entry *entry_create_locked(struct engine *engine, struct telex_rec *rec); /* takes on success */
+void entry_destroy_locked(struct engine *engine, struct entry *entry);           /* accepts NULL */
+/* No message of this edge with the same id is in a step that is open or committing. */
+bool edge_key_is_free_locked(const struct edge *edge, const struct telex_rec *rec);
 
 /* step.c */
-struct step *step_open_locked(struct instance *instance, struct edge *edge, struct entry *entry);
-struct step *step_find_locked(struct engine *engine, telex_lease lease, const struct instance *instance);
+struct step *step_open_held(struct instance *instance, struct edge *edge, struct entry *entry);
+/* The open step behind a lease of this instance, or NULL; NULL for every lease of a dead instance. */
+struct step *step_find_held(const struct instance *instance, telex_lease lease);
 telex_status step_complete(struct instance *instance, telex_lease lease, telex_status status);
-/* Drop every open step of an instance and put the inputs back; the one under `guilty` counts. */
-void step_abandon_all_locked(struct instance *instance, telex_lease guilty, const char *reason);
+/* What this thread completes of the stage from here on is gathered, until steps_gathered_locked. A plugin's
+ * call may lie between the two, so the loop hands over what stays for longer than its tick. */
+void steps_gather(struct stage *stage);
+void steps_gathered_locked(struct stage *stage);
+bool steps_are_gathered(const struct stage *stage); /* by this thread */
+/* Hand over what is done, in order. */
+void steps_hand_over_locked(struct stage *stage);
+/* A closed step's slot is free again. */
+void step_free_locked(struct step *step);
 void steps_committed(void *arg, struct journal_op *first);
 void engine_journal_broken(void *arg, const char *why);
-void steps_free(struct engine *engine);
+void steps_free(struct stage *stage);
+
+/* step_fail.c: what becomes of a step that did not end well. The step is closed; its slot is freed. */
+void step_fail_locked(struct step *step, telex_status status);
+/* Drop every open step of an instance and put the inputs back; the one under `guilty` counts. */
+void step_abandon_all_locked(struct instance *instance, telex_lease guilty, const char *reason);
+struct mark; /* an operation on one entry, on its way to the journal */
+void mark_committed_locked(struct engine *engine, struct journal_op *op);
 
 /* strand.c */
 int strand_start(struct stage *stage);
-void strand_wake_locked(struct stage *stage);
+void strand_wake_locked(struct stage *stage); /* there may be input or room */
+void strand_call_locked(struct stage *stage); /* there is something that comes before the rest of a batch */
+/* Wake when the lock is let go, by engine_unlock: for what happens often. */
+void strand_wake_later_locked(struct stage *stage);
+void engine_unlock(struct engine *engine);
+/* Wake those after the stage that have input and were not woken for it. */
+void strand_wake_next_locked(struct stage *stage);
+/* Entries of a batch that were not begun go back. */
+void batch_put_back_locked(struct instance *instance);
 bool post_task(struct instance *instance, void (*fn)(void *arg), void *arg);
-bool stage_has_room_locked(const struct stage *stage);
+bool stage_has_room_locked(struct stage *stage);
 void stage_restart_locked(struct stage *stage, const char *why);
 void instance_unref_locked(struct instance *instance);
 

@@ -19,7 +19,7 @@ struct instance *instance_create_locked(struct stage *stage) {
     instance->state = INSTANCE_STARTING;
     instance->starved = true;
     instance->last_task = &instance->first_task;
-    instance->refs = 1;
+    atomic_init(&instance->refs, 1);
     service_fill(instance);
     stage->instance = instance;
     stage->restart = false;
@@ -28,17 +28,20 @@ struct instance *instance_create_locked(struct stage *stage) {
 }
 
 void instance_unref_locked(struct instance *instance) {
-    if (--instance->refs > 0)
+    if (atomic_fetch_sub_explicit(&instance->refs, 1, memory_order_acq_rel) != 1)
         return;
     while (instance->first_task) {
         struct task *task = instance->first_task;
         instance->first_task = task->next;
         free(task);
     }
-    while (instance->loans) {
-        struct loan *loan = instance->loans;
-        instance->loans = loan->next;
-        free(loan->data);
+    for (struct loan *next, *loan = instance->loans; loan; loan = next) {
+        next = loan->next;
+        free(loan->rec);
+        free(loan);
+    }
+    for (struct loan *next, *loan = instance->free_loans; loan; loan = next) {
+        next = loan->next;
         free(loan);
     }
     free(instance->why);

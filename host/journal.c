@@ -286,12 +286,16 @@ void *journal_thread(void *arg) {
     return NULL;
 }
 
-void journal_submit(struct journal *j, struct journal_op *op) {
-    op->next = NULL;
+void journal_submit(struct journal *j, struct journal_op *first) {
+    struct journal_op *last = first;
+    while (last->next)
+        last = last->next;
     pthread_mutex_lock(&j->lock);
-    *j->last = op;
-    j->last = &op->next;
-    pthread_cond_signal(&j->work);
+    bool idle = !j->first;
+    *j->last = first;
+    j->last = &last->next;
+    if (idle)
+        pthread_cond_signal(&j->work);
     pthread_mutex_unlock(&j->lock);
 }
 
@@ -299,12 +303,10 @@ void journal_expire(struct journal *j, int64_t before_ms) {
     atomic_store(&j->expire_before_ms, before_ms);
 }
 
-bool journal_in_memory(const struct journal *j) {
-    return j->durability == DURABILITY_MEMORY;
-}
-
-void journal_apply_memory(struct journal *j, const struct journal_op *op) {
-    pthread_mutex_lock(&j->read_lock);
+static void apply_memory(struct journal *j, const struct journal_op *op) {
+    for (uint32_t i = 0; i < op->n_puts; i++)
+        if (!op->puts[i].stored)
+            memory_expect(j->memory, op->puts[i].rec);
     for (uint32_t i = 0; i < op->n_puts; i++)
         if (!op->puts[i].stored)
             memory_put(j->memory, op->puts[i].rec);
@@ -317,5 +319,11 @@ void journal_apply_memory(struct journal *j, const struct journal_op *op) {
             bind_bytes(stmt, 3, change->value, false);
         step(stmt);
     }
+}
+
+void journal_apply_memory(struct journal *j, const struct journal_op *first) {
+    pthread_mutex_lock(&j->read_lock);
+    for (const struct journal_op *op = first; op; op = op->next)
+        apply_memory(j, op);
     pthread_mutex_unlock(&j->read_lock);
 }

@@ -35,7 +35,8 @@ struct journal_put {
     bool stored;            /* forwarded: the body is in the journal already */
     struct journal_target { /* owned by the user */
         uint32_t edge;
-        uint8_t state; /* DELIVERY_WAITING or DELIVERY_DROPPED */
+        uint8_t state;  /* DELIVERY_WAITING or DELIVERY_DROPPED */
+        uint32_t place; /* the user's own */
     } * targets;
     uint32_t n_targets;
 };
@@ -89,16 +90,15 @@ int journal_open(struct journal **out, const char *path, int durability, const c
 /* Commit what was handed in, checkpoint, close. */
 void journal_close(struct journal *journal);
 
-/* Hand in an operation. Takes it until done. [any] */
-void journal_submit(struct journal *journal, struct journal_op *op);
+/* Hand in operations, linked by next. Takes them until done. [any] */
+void journal_submit(struct journal *journal, struct journal_op *first);
 
-/* The number behind an edge's name, made when new. `schemas` is what it carries, each between commas (",a,b,"; ",*,"
- * for any): the audit must know what should have been there. Only before the first submit. */
+/* The number behind an edge's name, made when new. `schemas` is what it carries, each between commas
+ * (",a,b,"; ",*," for any): the audit must know what should have been there. Only before the first submit. */
 uint32_t journal_edge(struct journal *journal, const char *name, const char *schemas);
 
-/* With `durability: memory`: apply a JOURNAL_STEP at once and never call done. [any] */
-bool journal_in_memory(const struct journal *journal);
-void journal_apply_memory(struct journal *journal, const struct journal_op *op);
+/* With `durability: memory`: apply the JOURNAL_STEPs of a list at once and never call done. [any] */
+void journal_apply_memory(struct journal *journal, const struct journal_op *first);
 
 /* A text that changes when the journal is a new one: the epoch of event ids. */
 void journal_epoch(struct journal *journal, char out[13]);

@@ -7,41 +7,57 @@
 
 #include <telex-sdk/message.h>
 
-struct telex_rec *record_create(uint8_t *data, uint64_t size, const char **why) {
-    struct telex_bytes body = {data, size};
+enum { WASTE_MAX_BYTES = 1024 };
+
+struct telex_rec *record_alloc(uint64_t capacity) {
+    return malloc(sizeof(struct telex_rec) + capacity);
+}
+
+static bool read_head(struct telex_rec *rec, const char **why) {
     struct telex_head head;
-    struct telex_rec *rec = NULL;
-    if (telex_scan_head(body, &head) < 0)
+    if (telex_scan_head(rec->body, &head) < 0)
         *why = "body is not one well-formed msgpack map";
     else if (head.schema.size == 0 || head.schema.size > TELEX_ID_MAX_BYTES)
         *why = "body has no schema";
     else if (head.id.size == 0 || head.id.size > TELEX_ID_MAX_BYTES)
         *why = "body has no id of 1 to 64 bytes";
-    else if (!(rec = malloc(sizeof(*rec))))
-        *why = "out of memory";
-    if (!rec) {
-        free(data);
+    else {
+        rec->version = head.version;
+        rec->schema = head.schema;
+        rec->id = head.id;
+        return true;
+    }
+    return false;
+}
+
+struct telex_rec *record_seal(struct telex_rec *rec, uint64_t capacity, uint64_t length, const char **why) {
+    if (length > capacity) {
+        *why = "longer than the loan";
+        free(rec);
         return NULL;
+    }
+    if (capacity - length > WASTE_MAX_BYTES) {
+        struct telex_rec *smaller = realloc(rec, sizeof(*rec) + length);
+        rec = smaller ? smaller : rec;
     }
     atomic_init(&rec->refs, 1);
     rec->seq = 0;
-    rec->version = head.version;
-    rec->schema = head.schema;
-    rec->id = head.id;
-    rec->body = body;
-    rec->data = data;
-    return rec;
+    rec->body = (struct telex_bytes){rec->data, length};
+    if (read_head(rec, why))
+        return rec;
+    free(rec);
+    return NULL;
 }
 
 struct telex_rec *record_copy(struct telex_bytes body, const char **why) {
-    uint8_t *data = malloc(body.size ? body.size : 1);
-    if (!data) {
+    struct telex_rec *rec = record_alloc(body.size);
+    if (!rec) {
         *why = "out of memory";
         return NULL;
     }
     if (body.size)
-        memcpy(data, body.data, body.size);
-    return record_create(data, body.size, why);
+        memcpy(rec->data, body.data, body.size);
+    return record_seal(rec, body.size, body.size, why);
 }
 
 struct telex_rec *record_retain(struct telex_rec *rec) {
@@ -52,7 +68,6 @@ struct telex_rec *record_retain(struct telex_rec *rec) {
 void record_release(struct telex_rec *rec) {
     if (!rec || atomic_fetch_sub_explicit(&rec->refs, 1, memory_order_acq_rel) != 1)
         return;
-    free(rec->data);
     free(rec);
 }
 

@@ -9,17 +9,24 @@
 
 #include <telex/record.h>
 
+/* Header and body are one block. */
 struct telex_rec {
     atomic_uint refs;
     int64_t seq; /* its place in the journal; 0 until its step commits */
     uint64_t version;
-    struct telex_bytes schema, id, body; /* schema and id lie in body */
-    uint8_t *data;                       /* owned */
+    struct telex_bytes schema, id, body; /* all in data */
+    struct telex_rec *same_bucket;       /* this and the next are journal_memory.c's */
+    uint64_t hash;
+    uint8_t data[];
 };
 
-/* Take a malloc'd body (also on failure) and make a record of it. NULL with why when it is not one msgpack
- * map with a schema and an id of 1 to 64 bytes. */
-struct telex_rec *record_create(uint8_t *data, uint64_t size, const char **why);
+/* Room for a body of at most so many bytes, at data. NULL: out of memory. */
+struct telex_rec *record_alloc(uint64_t capacity);
+
+/* Make a record with one reference of the first `length` bytes that were written into its room, which was for
+ * `capacity`. Takes it; NULL with why when they are not one msgpack map with a schema and an id of 1 to 64
+ * bytes. */
+struct telex_rec *record_seal(struct telex_rec *rec, uint64_t capacity, uint64_t length, const char **why);
 
 /* The same from borrowed bytes. */
 struct telex_rec *record_copy(struct telex_bytes body, const char **why);

@@ -126,7 +126,7 @@ static json_t *stage_status_locked(const struct stage *stage) {
                      (json_int_t)stage->n_steps, "outputs", (json_int_t)stage->n_outputs_total, "failures",
                      (json_int_t)stage->n_rejects, "retries", (json_int_t)stage->n_retries, "quarantined",
                      (json_int_t)stage->n_quarantined, "restarts", (json_int_t)stage->n_crashes, "open",
-                     stage->instance ? (int)stage->instance->n_open : 0);
+                     stage->instance ? (int)atomic_load(&stage->instance->n_open) : 0);
 }
 
 json_t *serve_status(struct engine *engine) {
@@ -222,9 +222,10 @@ static void edge_metrics_locked(const struct engine *engine, FILE *out) {
                 (unsigned long long)engine->edges[i].n_delivered);
 }
 
-static void plugin_metrics_locked(const struct engine *engine, FILE *out) {
+static void plugin_metrics_locked(struct engine *engine, FILE *out) {
     for (size_t i = 0; i < engine->n_stages; i++) {
-        const struct stage *stage = &engine->stages[i];
+        struct stage *stage = &engine->stages[i];
+        pthread_mutex_lock(&stage->lock);
         for (uint32_t k = 0; k < stage->n_metrics; k++) {
             const struct metric *metric = &stage->metrics[k];
             bool counter = metric->kind == TELEX_COUNTER;
@@ -232,6 +233,7 @@ static void plugin_metrics_locked(const struct engine *engine, FILE *out) {
                     metric->name, counter ? "counter" : "gauge", stage->config->name, metric->name,
                     counter ? "_total" : "", stage->config->name, metric->value);
         }
+        pthread_mutex_unlock(&stage->lock);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* service.c - struct telex_host as a plugin in this process sees it.
  *
- * Every call names an instance (host->impl) and most a lease; both are checked under the engine's lock before
+ * Every call names an instance (host->impl) and most a lease; both are checked under the stage's lock before
  * anything is touched, so a stale lease or a call after stop is refused and named in the log, never followed.
  */
 #include "engine.h"
@@ -18,6 +18,12 @@
 int64_t mono_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t tick_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -38,18 +44,18 @@ static telex_status broken_rule(struct instance *instance, const char *rule, tel
     return TELEX_INVALID;
 }
 
-/* The open step behind a lease of this instance, with the lock held; NULL with the lock released. */
+/* The open step behind a lease of this instance, with stage->lock held; NULL with it released. */
 static struct step *lock_step(struct instance *instance, telex_lease lease) {
-    struct engine *engine = instance->stage->engine;
-    pthread_mutex_lock(&engine->lock);
-    struct step *step = instance->dead ? NULL : step_find_locked(engine, lease, instance);
+    struct stage *stage = instance->stage;
+    pthread_mutex_lock(&stage->lock);
+    struct step *step = step_find_held(instance, lease);
     if (!step)
-        pthread_mutex_unlock(&engine->lock);
+        pthread_mutex_unlock(&stage->lock);
     return step;
 }
 
 static void unlock(struct instance *instance) {
-    pthread_mutex_unlock(&instance->stage->engine->lock);
+    pthread_mutex_unlock(&instance->stage->lock);
 }
 
 static void service_log(const struct telex_host *host, int32_t level, telex_lease lease,
@@ -81,7 +87,7 @@ static telex_status service_fail(const struct telex_host *host, telex_lease leas
         unlock(instance);
         return status;
     }
-    pthread_mutex_lock(&instance->stage->engine->lock);
+    pthread_mutex_lock(&instance->stage->lock);
     free(instance->why);
     instance->why = copy;
     unlock(instance);
@@ -126,6 +132,9 @@ static telex_status service_get(const struct telex_host *host, telex_lease lease
     return *out ? TELEX_OK : TELEX_NOT_FOUND;
 }
 
+/* Steps that gather here are handed over before the edges behind them could be overrun. */
+enum { OUTPUTS_GATHERED_MAX = 64 };
+
 static telex_status service_open(const struct telex_host *host, telex_lease *out) {
     struct instance *instance = instance_of(host);
     struct stage *stage = instance->stage;
@@ -133,79 +142,104 @@ static telex_status service_open(const struct telex_host *host, telex_lease *out
     telex_status status = TELEX_OK;
     *out = 0;
     pthread_mutex_lock(&engine->lock);
-    bool stateful_busy = (stage->class->flags & TELEX_STAGE_STATEFUL) && instance->n_open > 0;
+    if (atomic_load_explicit(&stage->n_done_outputs, memory_order_relaxed) >= OUTPUTS_GATHERED_MAX) {
+        engine->holds_back = steps_are_gathered(stage); /* then it is the strand, which looks back */
+        steps_hand_over_locked(stage);
+        engine->holds_back = false;
+    }
+    pthread_mutex_lock(&stage->lock);
+    uint32_t n_open = atomic_load_explicit(&instance->n_open, memory_order_relaxed);
+    uint32_t limit = stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : stage->config->open_steps;
     /* A flush lets stages other than sources close their books. */
     bool closed = engine->phase >= PHASE_DRAIN || (engine->phase == PHASE_FLUSH && stage->source);
     if (instance->dead || closed || instance->state >= INSTANCE_STOPPING)
         status = TELEX_CANCELLED;
-    else if (stateful_busy || !stage_has_room_locked(stage) ||
-             instance->n_open >= stage->config->open_steps) {
+    else if (n_open >= limit || !stage_has_room_locked(stage)) {
         instance->starved = true;
         status = TELEX_AGAIN;
     } else {
-        struct step *step = step_open_locked(instance, NULL, NULL);
+        struct step *step = step_open_held(instance, NULL, NULL);
         status = step ? TELEX_OK : TELEX_AGAIN;
         *out = step ? step->lease : 0;
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&stage->lock);
+    engine_unlock(engine);
     return status;
+}
+
+/* A loan's book-keeping, from those given back; NULL: out of memory. */
+static struct loan *new_loan_held(struct instance *instance) {
+    struct loan *loan = instance->free_loans;
+    if (!loan)
+        return malloc(sizeof(*loan));
+    instance->free_loans = loan->next;
+    return loan;
+}
+
+static telex_status lend_held(struct instance *instance, struct step *step, uint32_t port, uint64_t capacity,
+                              struct telex_rec *rec, struct telex_loan *out) {
+    if (step->n_outputs + step->n_loans >= instance->stage->class->max_outputs)
+        return TELEX_LIMIT;
+    struct loan *loan = new_loan_held(instance);
+    if (!loan)
+        return TELEX_AGAIN;
+    *loan = (struct loan){.next = instance->loans,
+                          .handle = ++instance->last_loan,
+                          .lease = step->lease,
+                          .port = port,
+                          .capacity = capacity,
+                          .rec = rec};
+    instance->loans = loan;
+    step->n_loans++;
+    const struct telex_loan lent = {
+        .size = sizeof(lent), .port = port, .handle = loan->handle, .capacity = capacity, .data = rec->data};
+    telex_table_fill(out, &lent, TELEX_UP_TO(struct telex_loan, data));
+    return TELEX_OK;
 }
 
 static telex_status service_loan(const struct telex_host *host, telex_lease lease, uint32_t port,
                                  uint64_t capacity, struct telex_loan *out) {
     struct instance *instance = instance_of(host);
-    struct stage *stage = instance->stage;
-    if (!out || out->size < TELEX_UP_TO(struct telex_loan, data) || port >= stage->n_out_ports)
+    if (!out || out->size < TELEX_UP_TO(struct telex_loan, data) || port >= instance->stage->n_out_ports)
         return broken_rule(instance, "port-exists", lease);
     if (capacity > TELEX_BODY_MAX_BYTES)
         return TELEX_LIMIT;
-    struct loan *loan = calloc(1, sizeof(*loan));
-    uint8_t *data = malloc(capacity ? capacity : 1);
-    struct step *step = loan && data ? lock_step(instance, lease) : NULL;
-    telex_status status = TELEX_OK;
-    if (!step)
-        status = loan && data ? broken_rule(instance, "lease-open", lease) : TELEX_AGAIN;
-    else if (step->n_outputs + step->n_loans >= stage->class->max_outputs) {
-        unlock(instance);
-        status = TELEX_LIMIT;
+    struct telex_rec *rec = record_alloc(capacity);
+    if (!rec)
+        return TELEX_AGAIN;
+    struct step *step = lock_step(instance, lease);
+    if (!step) {
+        free(rec);
+        return broken_rule(instance, "lease-open", lease);
     }
-    if (status != TELEX_OK) {
-        free(loan);
-        free(data);
-        return status;
-    }
-    *loan = (struct loan){.next = instance->loans,
-                          .handle = ++instance->last_loan,
-                          .lease = lease,
-                          .port = port,
-                          .capacity = capacity,
-                          .data = data};
-    instance->loans = loan;
-    step->n_loans++;
+    telex_status status = lend_held(instance, step, port, capacity, rec, out);
     unlock(instance);
-    const struct telex_loan lent = {
-        .size = sizeof(lent), .port = port, .handle = loan->handle, .capacity = capacity, .data = data};
-    telex_table_fill(out, &lent, TELEX_UP_TO(struct telex_loan, data));
-    return TELEX_OK;
+    if (status != TELEX_OK)
+        free(rec);
+    return status;
 }
 
-/* Take a loan off the instance's list; its step loses it too, where it is still open. NULL: no such loan. */
-static struct loan *take_loan(struct instance *instance, struct telex_loan *outside) {
-    pthread_mutex_lock(&instance->stage->engine->lock);
+/* Take a loan off the instance's list into *taken; its step loses it too, where it is still open. False: no
+ * such loan. */
+static bool take_loan(struct instance *instance, struct telex_loan *outside, struct loan *taken) {
+    pthread_mutex_lock(&instance->stage->lock);
     struct loan **at = &instance->loans;
     while (*at && (*at)->handle != outside->handle)
         at = &(*at)->next;
     struct loan *loan = *at;
     if (loan) {
         *at = loan->next;
-        struct step *step = step_find_locked(instance->stage->engine, loan->lease, instance);
+        *taken = *loan;
+        loan->next = instance->free_loans;
+        instance->free_loans = loan;
+        struct step *step = step_find_held(instance, taken->lease);
         if (step)
             step->n_loans--;
     }
     unlock(instance);
     outside->data = NULL;
     outside->handle = 0;
-    return loan;
+    return loan != NULL;
 }
 
 static bool port_declares(const struct telex_stage *class, uint32_t n, const struct telex_rec *rec) {
@@ -219,65 +253,57 @@ static bool port_declares(const struct telex_stage *class, uint32_t n, const str
     return false;
 }
 
-/* Append an output to an open step. Takes the reference, also on failure. */
-static telex_status append(struct instance *instance, telex_lease lease, uint32_t port, struct telex_rec *rec,
-                           bool forwarded) {
-    struct step *step = lock_step(instance, lease);
-    if (!step) {
-        record_release(rec);
-        return broken_rule(instance, "lease-open", lease);
-    }
+/* Append an output to an open step; takes the reference on success. */
+static telex_status append_held(struct step *step, uint32_t port, struct telex_rec *rec, bool forwarded) {
     if (step->n_outputs == step->outputs_capacity) {
         uint32_t capacity = step->outputs_capacity ? 2 * step->outputs_capacity : 4;
         struct output *outputs = realloc(step->outputs, capacity * sizeof(*outputs));
-        if (!outputs) {
-            unlock(instance);
-            record_release(rec);
+        if (!outputs)
             return TELEX_AGAIN;
-        }
         step->outputs = outputs;
         step->outputs_capacity = capacity;
     }
     step->outputs[step->n_outputs++] = (struct output){rec, port, forwarded};
-    unlock(instance);
     return TELEX_OK;
+}
+
+static telex_status refuse_output(struct instance *instance, const char *why) {
+    log_say(TELEX_ERROR, instance->stage->config->name,
+            "plugin %s broke rule output-is-message: %s; the output is dropped", instance->stage->class->name,
+            why);
+    return TELEX_INVALID;
 }
 
 static telex_status service_commit(const struct telex_host *host, struct telex_loan *outside,
                                    uint64_t length) {
     struct instance *instance = instance_of(host);
-    struct loan *loan = take_loan(instance, outside);
-    if (!loan)
+    struct loan loan;
+    if (!take_loan(instance, outside, &loan))
         return broken_rule(instance, "loan-once", 0);
-    telex_lease lease = loan->lease;
-    uint32_t port = loan->port;
-    const char *why = "longer than the loan";
-    struct telex_rec *rec = NULL;
-    if (length <= loan->capacity)
-        rec = record_create(loan->data, length, &why);
-    else
-        free(loan->data);
-    free(loan);
-    if (rec && !port_declares(instance->stage->class, port, rec)) {
-        why = "its schema is not one that the port declares";
+    const char *why = "";
+    struct telex_rec *rec = record_seal(loan.rec, loan.capacity, length, &why);
+    if (!rec)
+        return refuse_output(instance, why);
+    if (!port_declares(instance->stage->class, loan.port, rec)) {
         record_release(rec);
-        rec = NULL;
+        return refuse_output(instance, "its schema is not one that the port declares");
     }
-    if (!rec) {
-        log_say(TELEX_ERROR, instance->stage->config->name,
-                "plugin %s broke rule output-is-message: %s; the output is dropped",
-                instance->stage->class->name, why);
-        return TELEX_INVALID;
-    }
-    return append(instance, lease, port, rec, false);
+    struct step *step = lock_step(instance, loan.lease);
+    telex_status status = TELEX_INVALID;
+    if (step) {
+        status = append_held(step, loan.port, rec, false);
+        unlock(instance);
+    } else
+        (void)broken_rule(instance, "lease-open", loan.lease);
+    if (status != TELEX_OK)
+        record_release(rec);
+    return status;
 }
 
 static void service_abandon(const struct telex_host *host, struct telex_loan *outside) {
-    struct loan *loan = take_loan(instance_of(host), outside);
-    if (!loan)
-        return;
-    free(loan->data);
-    free(loan);
+    struct loan loan;
+    if (take_loan(instance_of(host), outside, &loan))
+        free(loan.rec);
 }
 
 static telex_status service_forward(const struct telex_host *host, telex_lease lease, uint32_t port,
@@ -287,12 +313,15 @@ static telex_status service_forward(const struct telex_host *host, telex_lease l
     if (!rec || port >= stage->n_out_ports || !port_declares(stage->class, port, rec))
         return broken_rule(instance, "port-exists", lease);
     struct step *step = lock_step(instance, lease);
-    bool full = step && step->n_outputs + step->n_loans >= stage->class->max_outputs;
-    if (step)
-        unlock(instance);
-    if (full)
-        return TELEX_LIMIT;
-    return append(instance, lease, port, record_retain(rec), rec->seq != 0);
+    if (!step)
+        return broken_rule(instance, "lease-open", lease);
+    telex_status status = TELEX_LIMIT;
+    if (step->n_outputs + step->n_loans < stage->class->max_outputs)
+        status = append_held(step, port, rec, rec->seq != 0);
+    if (status == TELEX_OK)
+        record_retain(rec);
+    unlock(instance);
+    return status;
 }
 
 static telex_status service_complete(const struct telex_host *host, telex_lease lease, telex_status status) {
@@ -317,7 +346,7 @@ static void service_exhausted(const struct telex_host *host) {
     struct instance *instance = instance_of(host);
     pthread_mutex_lock(&instance->stage->engine->lock);
     instance->stage->exhausted = true;
-    unlock(instance);
+    engine_unlock(instance->stage->engine);
     engine_nudge(instance->stage->engine);
 }
 

@@ -18,7 +18,7 @@ static int32_t metrics_define(const struct telex_host *host, int32_t kind, const
     if ((kind != TELEX_COUNTER && kind != TELEX_GAUGE) || !name[0] ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
         return TELEX_INVALID;
-    pthread_mutex_lock(&stage->engine->lock);
+    pthread_mutex_lock(&stage->lock);
     for (uint32_t i = 0; i < stage->n_metrics; i++)
         if (strcmp(stage->metrics[i].name, name) == 0)
             handle = (int32_t)i;
@@ -32,18 +32,18 @@ static int32_t metrics_define(const struct telex_host *host, int32_t kind, const
             free(metric.doc);
         }
     }
-    pthread_mutex_unlock(&stage->engine->lock);
+    pthread_mutex_unlock(&stage->lock);
     return handle;
 }
 
 static void change_metric(const struct telex_host *host, int32_t handle, double value, bool add) {
     struct stage *stage = ((struct instance *)host->impl)->stage;
-    pthread_mutex_lock(&stage->engine->lock);
+    pthread_mutex_lock(&stage->lock);
     if (handle >= 0 && (uint32_t)handle < stage->n_metrics) {
         struct metric *metric = &stage->metrics[handle];
         metric->value = add ? metric->value + value : value;
     }
-    pthread_mutex_unlock(&stage->engine->lock);
+    pthread_mutex_unlock(&stage->lock);
 }
 
 static void metrics_add(const struct telex_host *host, int32_t handle, double amount) {
@@ -73,7 +73,7 @@ static telex_status timer_set(const struct telex_host *host, uint64_t timer, int
     if (free_slot >= 0) {
         instance->timers[free_slot].id = timer;
         instance->timers[free_slot].due_ms = mono_ms() + (delay_ms > 0 ? delay_ms : 0);
-        strand_wake_locked(instance->stage);
+        strand_call_locked(instance->stage);
     }
     pthread_mutex_unlock(&engine->lock);
     return free_slot >= 0 ? TELEX_OK : TELEX_LIMIT;

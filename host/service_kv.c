@@ -25,9 +25,9 @@ static const struct change *last_change(const struct change *list, struct telex_
     return found;
 }
 
-static const struct change *pending_change_locked(const struct instance *instance, telex_lease lease,
-                                                  struct telex_bytes key) {
-    const struct step *own = lease ? step_find_locked(instance->stage->engine, lease, instance) : NULL;
+static const struct change *pending_change_held(const struct instance *instance, telex_lease lease,
+                                                struct telex_bytes key) {
+    const struct step *own = lease ? step_find_held(instance, lease) : NULL;
     const struct change *found = own ? last_change(own->changes, key) : NULL;
     if (found)
         return found;
@@ -41,11 +41,11 @@ static const struct change *pending_change_locked(const struct instance *instanc
 static int64_t kv_get(const struct telex_host *host, telex_lease lease, struct telex_bytes key, void *out,
                       uint64_t capacity) {
     struct instance *instance = host->impl;
-    struct engine *engine = instance->stage->engine;
+    struct stage *stage = instance->stage;
     if (key.size == 0 || key.size > TELEX_KV_KEY_MAX_BYTES)
         return TELEX_INVALID;
-    pthread_mutex_lock(&engine->lock);
-    const struct change *change = pending_change_locked(instance, lease, key);
+    pthread_mutex_lock(&stage->lock);
+    const struct change *change = pending_change_held(instance, lease, key);
     int64_t size = 0;
     bool found = change != NULL, deleted = found && change->deleted;
     if (found && !deleted) {
@@ -53,18 +53,18 @@ static int64_t kv_get(const struct telex_host *host, telex_lease lease, struct t
         if (capacity && size)
             memcpy(out, change->value.data, capacity < change->value.size ? capacity : change->value.size);
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&stage->lock);
     if (deleted)
         return TELEX_NOT_FOUND;
     if (!found)
-        size = journal_kv_get(engine->journal, instance->stage->config->name, key, out, capacity);
+        size = journal_kv_get(stage->engine->journal, stage->config->name, key, out, capacity);
     return size < 0 ? TELEX_NOT_FOUND : size;
 }
 
 static telex_status add_change(const struct telex_host *host, telex_lease lease, struct telex_bytes key,
                                struct telex_bytes value, bool deleted) {
     struct instance *instance = host->impl;
-    struct engine *engine = instance->stage->engine;
+    struct stage *stage = instance->stage;
     if (key.size == 0 || key.size > TELEX_KV_KEY_MAX_BYTES || value.size > TELEX_KV_VALUE_MAX_BYTES)
         return TELEX_LIMIT;
     if (!(instance->stage->class->flags & TELEX_STAGE_STATEFUL)) {
@@ -82,13 +82,13 @@ static telex_status add_change(const struct telex_host *host, telex_lease lease,
         memcpy(data + key.size, value.data, value.size);
     *change =
         (struct change){.key = {data, key.size}, .value = {data + key.size, value.size}, .deleted = deleted};
-    pthread_mutex_lock(&engine->lock);
-    struct step *step = instance->dead ? NULL : step_find_locked(engine, lease, instance);
+    pthread_mutex_lock(&stage->lock);
+    struct step *step = step_find_held(instance, lease);
     if (step) {
         *step->last_change = change;
         step->last_change = &change->next;
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&stage->lock);
     if (step)
         return TELEX_OK;
     free(change);
@@ -159,7 +159,7 @@ static int by_key_then_age(const void *a, const void *b) {
     return order ? order : (x->order > y->order) - (x->order < y->order);
 }
 
-static void add_own_changes_locked(struct rows *rows, const struct step *step, struct telex_bytes prefix) {
+static void add_own_changes_held(struct rows *rows, const struct step *step, struct telex_bytes prefix) {
     for (const struct change *change = step ? step->changes : NULL; change; change = change->next)
         if (change->key.size >= prefix.size &&
             (prefix.size == 0 || memcmp(change->key.data, prefix.data, prefix.size) == 0))
@@ -175,16 +175,19 @@ static telex_status kv_scan(const struct telex_host *host, telex_lease lease, st
     struct rows rows = {0};
     for (;;) { /* the table is whole once no step of the stage is on its way to it */
         pthread_mutex_lock(&engine->lock);
+        steps_hand_over_locked(stage);
+        pthread_mutex_lock(&stage->lock);
         bool whole = !stage->pending || engine->broken;
-        pthread_mutex_unlock(&engine->lock);
+        pthread_mutex_unlock(&stage->lock);
+        engine_unlock(engine);
         if (whole)
             break;
         usleep(200);
     }
     journal_kv_scan(engine->journal, stage->config->name, prefix, keep_row, &rows);
-    pthread_mutex_lock(&engine->lock);
-    add_own_changes_locked(&rows, lease ? step_find_locked(engine, lease, instance) : NULL, prefix);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&stage->lock);
+    add_own_changes_held(&rows, lease ? step_find_held(instance, lease) : NULL, prefix);
+    pthread_mutex_unlock(&stage->lock);
     if (rows.count)
         qsort(rows.list, rows.count, sizeof(*rows.list), by_key_then_age);
     int32_t stop = rows.failed;

@@ -28,11 +28,11 @@ static telex_status get_info(const struct telex_host *host, const char *name,
 static telex_status generate(const struct telex_host *host, telex_lease lease, const char *name,
                              const struct telex_job *job, telex_job_done done, void *arg, uint64_t *job_id) {
     struct instance *instance = host->impl;
-    struct engine *engine = instance->stage->engine;
+    struct stage *stage = instance->stage;
     char why[256] = "";
-    pthread_mutex_lock(&engine->lock);
-    bool open = !instance->dead && step_find_locked(engine, lease, instance);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&stage->lock);
+    bool open = step_find_held(instance, lease) != NULL;
+    pthread_mutex_unlock(&stage->lock);
     long index = role_index(instance, name);
     if (!open)
         return TELEX_INVALID;

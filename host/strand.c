@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* strand.c - the thread of a stage: everything its plugin is asked happens here, one call after another.
  *
+ * Input is taken in batches, as much of it as waits and has room behind it, and handed over together when it
+ * is done. What comes before input (a task, a timer, the end) beckons the thread away from its batch; what
+ * was not begun goes back to its edge.
+ *
  * The thread outlives instances: when one is to be recreated it is stopped and destroyed, the thread pauses
  * as the restart budget says, and makes the next. Only an instance that hangs in a call past its deadline
  * keeps its thread; it is marked dead and a new thread takes the stage over. */
@@ -13,6 +17,7 @@
 #include <time.h>
 
 #include "instance.h"
+#include "isolate.h"
 #include "log.h"
 
 enum {
@@ -23,14 +28,64 @@ enum {
 };
 
 void strand_wake_locked(struct stage *stage) {
+    if (!stage->sleeping)
+        return;
+    stage->sleeping = false;
     pthread_cond_signal(&stage->wake);
 }
 
-bool stage_has_room_locked(const struct stage *stage) {
-    for (size_t i = 0; i < stage->n_outputs; i++)
-        if (!edge_has_room(stage->outputs[i]))
-            return false;
-    return true;
+void strand_call_locked(struct stage *stage) {
+    atomic_store_explicit(&stage->beckoned, true, memory_order_release);
+    strand_wake_locked(stage);
+}
+
+void strand_wake_later_locked(struct stage *stage) {
+    struct engine *engine = stage->engine;
+    if (!stage->sleeping)
+        return;
+    stage->sleeping = false;
+    if (engine->n_wakes == sizeof(engine->wakes) / sizeof(engine->wakes[0]))
+        pthread_cond_signal(&stage->wake);
+    else
+        engine->wakes[engine->n_wakes++] = stage;
+}
+
+void engine_unlock(struct engine *engine) {
+    struct stage *wakes[sizeof(engine->wakes) / sizeof(engine->wakes[0])];
+    uint32_t n = engine->n_wakes;
+    if (n)
+        memcpy(wakes, engine->wakes, n * sizeof(struct stage *));
+    engine->n_wakes = 0;
+    pthread_mutex_unlock(&engine->lock);
+    for (uint32_t i = 0; i < n; i++)
+        pthread_cond_signal(&wakes[i]->wake);
+}
+
+void strand_wake_next_locked(struct stage *stage) {
+    for (size_t i = 0; i < stage->n_outputs; i++) {
+        struct stage *next = stage->outputs[i]->to;
+        if (next->wake_due)
+            strand_wake_later_locked(next);
+        next->wake_due = false;
+    }
+}
+
+/* How many more outputs the edges behind a stage take at once; what it gathers counts on each of them. */
+static uint32_t room_locked(const struct stage *stage) {
+    uint32_t room = UINT32_MAX, gathered = atomic_load_explicit(&stage->n_done_outputs, memory_order_relaxed);
+    for (size_t i = 0; i < stage->n_outputs; i++) {
+        const struct edge *edge = stage->outputs[i];
+        uint32_t used = edge->n_waiting + edge->n_reserved + gathered, capacity = edge->config->capacity;
+        uint32_t left = used < capacity ? capacity - used : 0;
+        room = left < room ? left : room;
+    }
+    return room;
+}
+
+bool stage_has_room_locked(struct stage *stage) {
+    bool room = room_locked(stage) > 0;
+    stage->blocked = stage->blocked || !room;
+    return room;
 }
 
 void stage_restart_locked(struct stage *stage, const char *why) {
@@ -38,7 +93,7 @@ void stage_restart_locked(struct stage *stage, const char *why) {
         return;
     stage->restart = true;
     log_say(TELEX_WARN, stage->config->name, "%s; recreating the instance from its state", why);
-    strand_wake_locked(stage);
+    strand_call_locked(stage);
 }
 
 bool post_task(struct instance *instance, void (*fn)(void *arg), void *arg) {
@@ -52,7 +107,7 @@ bool post_task(struct instance *instance, void (*fn)(void *arg), void *arg) {
     if (taken) {
         *instance->last_task = task;
         instance->last_task = &task->next;
-        strand_wake_locked(instance->stage);
+        strand_call_locked(instance->stage);
     }
     pthread_mutex_unlock(&engine->lock);
     if (!taken)
@@ -63,12 +118,15 @@ bool post_task(struct instance *instance, void (*fn)(void *arg), void *arg) {
 /* Sleep until woken or due_ms (monotonic; 0: until woken). */
 static void wait_locked(struct stage *stage, int64_t due_ms) {
     struct engine *engine = stage->engine;
-    if (due_ms == 0) {
-        pthread_cond_wait(&stage->wake, &engine->lock);
-        return;
-    }
+    for (; engine->n_wakes > 0; engine->n_wakes--)
+        pthread_cond_signal(&engine->wakes[engine->n_wakes - 1]->wake);
     struct timespec at = {.tv_sec = due_ms / 1000, .tv_nsec = due_ms % 1000 * 1000000};
-    pthread_cond_timedwait(&stage->wake, &engine->lock, &at);
+    int late = 0;
+    stage->sleeping = true;
+    while (stage->sleeping && late == 0)
+        late = due_ms == 0 ? pthread_cond_wait(&stage->wake, &engine->lock)
+                           : pthread_cond_timedwait(&stage->wake, &engine->lock, &at);
+    stage->sleeping = false;
 }
 
 /* ---- what there is to do, in this order: tasks, timers, drain, credit, input. Each returns true when it did
@@ -76,11 +134,24 @@ static void wait_locked(struct stage *stage, int64_t due_ms) {
 
 static void enter_locked(struct instance *instance) {
     instance->in_call = true;
-    pthread_mutex_unlock(&instance->stage->engine->lock);
+    atomic_fetch_add_explicit(&instance->turns, 1, memory_order_relaxed);
+    engine_unlock(instance->stage->engine);
+    steps_gather(instance->stage);
 }
 
 static void leave_locked(struct instance *instance) {
     pthread_mutex_lock(&instance->stage->engine->lock);
+    steps_gathered_locked(instance->stage);
+    instance->in_call = false;
+}
+
+/* The same after a batch that another may follow. */
+static void leave_batch_locked(struct instance *instance) {
+    struct engine *engine = instance->stage->engine;
+    pthread_mutex_lock(&engine->lock);
+    engine->holds_back = true;
+    steps_gathered_locked(instance->stage);
+    engine->holds_back = false;
     instance->in_call = false;
 }
 
@@ -133,11 +204,15 @@ static bool run_drain_locked(struct instance *instance) {
     return true;
 }
 
+static uint32_t open_limit(const struct stage *stage) {
+    return stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : stage->config->open_steps;
+}
+
 /* A step that the stage opens itself would be granted now. */
 static bool may_open_locked(const struct instance *instance) {
-    const struct stage *stage = instance->stage;
-    uint32_t limit = stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : stage->config->open_steps;
-    return instance->n_open < limit && stage_has_room_locked(stage);
+    struct stage *stage = instance->stage;
+    return atomic_load_explicit(&instance->n_open, memory_order_relaxed) < open_limit(stage) &&
+           stage_has_room_locked(stage);
 }
 
 static bool run_credit_locked(struct instance *instance) {
@@ -167,30 +242,120 @@ static struct entry *take_input_locked(struct stage *stage, int64_t now_ms, int6
     return NULL;
 }
 
+/* How many entries the stage may take at once. A stage that holds one record at a time takes one, so that
+ * newer versions can replace what waits; one that keeps state opens its steps one after another. */
+static uint32_t batch_limit_locked(const struct instance *instance) {
+    const struct stage *stage = instance->stage;
+    uint32_t n = stage->batch_size, room = room_locked(stage);
+    uint32_t n_open = atomic_load_explicit(&instance->n_open, memory_order_relaxed);
+    uint32_t limit = open_limit(stage);
+    if (stage->config->open_steps == 1 || instance->calls == &isolate_stage) /* answers later, each of them */
+        n = n < limit - n_open ? n : limit - n_open;
+    return room < n ? room : n;
+}
+
+static bool take_batch_locked(struct instance *instance, int64_t now_ms, int64_t *due_ms) {
+    struct stage *stage = instance->stage;
+    uint32_t limit = batch_limit_locked(instance), n = 0;
+    for (bool keyed = false; n < limit && !keyed; n++) {
+        struct edge *edge;
+        struct entry *entry = take_input_locked(stage, now_ms, due_ms, &edge);
+        if (!entry)
+            break;
+        keyed = edge->config->keyed;
+        instance->batch[n].edge = edge;
+        instance->batch[n].entry = entry;
+    }
+    instance->batch_at = 0;
+    instance->n_batch = n;
+    return n > 0;
+}
+
+void batch_put_back_locked(struct instance *instance) {
+    struct stage *stage = instance->stage;
+    pthread_mutex_lock(&stage->lock);
+    uint32_t at = instance->batch_at, n = instance->n_batch;
+    instance->batch_at = instance->n_batch = 0;
+    pthread_mutex_unlock(&stage->lock);
+    while (n-- > at) { /* nobody else touches what lies in the batch: its owner was told that it is empty */
+        struct edge *edge = instance->batch[n].edge;
+        edge->n_taken--;
+        edge_put_back_locked(stage->engine, edge, instance->batch[n].entry, 0);
+    }
+}
+
+/* Open the batch's next step. 0: there is none, or other things come first. Gives a reference to its record.
+ */
+static telex_lease begin_next(struct instance *instance, struct telex_rec **rec) {
+    struct stage *stage = instance->stage;
+    telex_lease lease = 0;
+    pthread_mutex_lock(&stage->lock);
+    if (!instance->dead && instance->batch_at < instance->n_batch &&
+        !atomic_load_explicit(&stage->beckoned, memory_order_acquire) &&
+        atomic_load_explicit(&instance->n_open, memory_order_relaxed) < open_limit(stage)) {
+        struct entry *entry = instance->batch[instance->batch_at].entry;
+        struct step *step = step_open_held(instance, instance->batch[instance->batch_at].edge, entry);
+        if (step) {
+            instance->batch_at++;
+            *rec = record_retain(entry->rec);
+            lease = step->lease;
+        }
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return lease;
+}
+
+/* Hand over what was done so far. */
+static void hand_over(struct stage *stage) {
+    pthread_mutex_lock(&stage->engine->lock);
+    steps_hand_over_locked(stage);
+    strand_wake_next_locked(stage);
+    engine_unlock(stage->engine);
+}
+
+static void process_batch(struct instance *instance) {
+    struct stage *stage = instance->stage;
+    struct telex_rec *rec;
+    telex_lease lease;
+    int64_t tick = tick_ms();
+    while ((lease = begin_next(instance, &rec))) {
+        atomic_fetch_add_explicit(&instance->turns, 1, memory_order_relaxed);
+        telex_status status = instance->calls->process(instance->self, lease, rec);
+        if (status != TELEX_PENDING)
+            step_complete(instance, lease, status > 0 ? TELEX_INVALID : status);
+        record_release(rec);
+        int64_t now = tick_ms();
+        if (now != tick)
+            hand_over(stage);
+        tick = now;
+    }
+}
+
+enum { BATCH_SHORT_MS = 4, BATCH_LONG_MS = 12 };
+
+/* A batch should take a few milliseconds at most, and be begun to its end. */
+static void adapt_batch_locked(const struct instance *instance, int64_t took_ms) {
+    struct stage *stage = instance->stage;
+    bool left = instance->batch_at < instance->n_batch; /* batch_at changes on this thread only */
+    if ((left || took_ms > BATCH_LONG_MS) && stage->batch_size > 1)
+        stage->batch_size /= 2;
+    else if (took_ms <= BATCH_SHORT_MS && stage->batch_size < BATCH_MAX)
+        stage->batch_size *= 2;
+}
+
 static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t *due_ms) {
     struct stage *stage = instance->stage;
-    if (stage->engine->phase >= PHASE_DRAIN || !may_open_locked(instance))
+    if (stage->engine->phase >= PHASE_DRAIN || !may_open_locked(instance) ||
+        !take_batch_locked(instance, now_ms, due_ms))
         return false;
-    struct edge *edge;
-    struct entry *entry = take_input_locked(stage, now_ms, due_ms, &edge);
-    if (!entry)
-        return false;
-    struct step *step = step_open_locked(instance, edge, entry);
-    if (!step) {
-        edge->n_taken--;
-        edge_put_back_locked(stage->engine, edge, entry, 1000);
-        return true;
-    }
-    telex_lease lease = step->lease;
-    struct telex_rec *rec = record_retain(entry->rec);
+    int64_t began_ms = tick_ms();
     enter_locked(instance);
-    telex_status status = instance->calls->process(instance->self, lease, rec);
-    if (status != TELEX_PENDING)
-        step_complete(instance, lease, status > 0 ? TELEX_INVALID : status);
-    record_release(rec);
-    leave_locked(instance);
-    if (edge->n_waiting == edge->config->capacity / 2)
-        strand_wake_locked(edge->from);
+    process_batch(instance);
+    leave_batch_locked(instance);
+    if (!instance->dead) {
+        adapt_batch_locked(instance, tick_ms() - began_ms);
+        batch_put_back_locked(instance);
+    }
     return true;
 }
 
@@ -198,12 +363,15 @@ static void run_locked(struct instance *instance) {
     struct stage *stage = instance->stage;
     while (!stage->stopping && !stage->restart && !instance->dead) {
         int64_t now_ms = mono_ms(), due_ms = 0;
+        atomic_store_explicit(&stage->beckoned, false, memory_order_relaxed);
         if (run_task_locked(instance) || run_timer_locked(instance, now_ms, &due_ms) ||
             run_drain_locked(instance) || run_credit_locked(instance) ||
             run_input_locked(instance, now_ms, &due_ms))
             continue;
+        strand_wake_next_locked(stage);
         wait_locked(stage, due_ms);
     }
+    strand_wake_next_locked(stage);
 }
 
 /* ---- lives ---- */
@@ -266,11 +434,9 @@ static bool live_locked(struct stage *stage) {
         stage->restart = true;
         return true;
     }
-    instance->in_call = true;
-    pthread_mutex_unlock(&engine->lock);
+    enter_locked(instance);
     telex_status status = instance_begin(instance);
-    pthread_mutex_lock(&engine->lock);
-    instance->in_call = false;
+    leave_locked(instance);
     if (status == TELEX_OK) {
         stage->state = STAGE_RUNNING;
         instance->state = INSTANCE_RUNNING;
@@ -284,7 +450,7 @@ static bool live_locked(struct stage *stage) {
     instance->state = INSTANCE_STOPPING;
     while (instance->watched)
         wait_locked(stage, 0);
-    pthread_mutex_unlock(&engine->lock);
+    engine_unlock(engine);
     instance_end(instance);
     pthread_mutex_lock(&engine->lock);
     instance->state = INSTANCE_GONE;
@@ -314,7 +480,7 @@ static void *stage_thread(void *arg) {
         stage->ended = true;
         engine_nudge(engine);
     }
-    pthread_mutex_unlock(&engine->lock);
+    engine_unlock(engine);
     return NULL;
 }
 

@@ -15,7 +15,7 @@
 enum { LOOK_EVERY_MS = 50, GRACE_MS = 1000 };
 
 /* A step that was handed to a runner waits there for its turn; its time counts from then. */
-static void count_from_turn_locked(struct step *step) {
+static void count_from_turn_held(struct step *step) {
     struct instance *instance = step->instance;
     if (instance->calls != &isolate_stage || instance->state != INSTANCE_RUNNING)
         return;
@@ -25,22 +25,61 @@ static void count_from_turn_locked(struct step *step) {
         step->deadline_ms = deadline_ms;
 }
 
-/* The first open step that is past deadline + grace_ms and (for the first look) not marked yet. */
-static struct step *find_late_locked(struct engine *engine, int64_t now_ms, int64_t grace_ms, bool marked) {
-    for (uint32_t i = 0; i < engine->n_slots; i++) {
-        struct step *step = engine->slots[i];
-        bool open = step->state == STEP_OPEN && step->overdue == marked;
-        if (open && !marked && now_ms > step->deadline_ms + grace_ms)
-            count_from_turn_locked(step);
-        if (open && now_ms > step->deadline_ms + grace_ms)
-            return step;
+static void mark_late_held(struct step *step) {
+    struct instance *instance = step->instance;
+    step->overdue = step->cancelled = true;
+    step->turn = atomic_load_explicit(&instance->turns, memory_order_relaxed);
+    struct telex_bytes none = {NULL, 0}, said = {(const uint8_t *)"past its deadline; asked to end", 31};
+    log_text(TELEX_WARN, instance->stage->config->name, step->entry ? step->entry->rec->id : none, said);
+}
+
+static void mark_all_late_locked(struct stage *stage, int64_t now_ms) {
+    pthread_mutex_lock(&stage->lock);
+    for (uint32_t i = 0; i < stage->n_slots; i++) {
+        struct step *step = stage->slots[i];
+        if (step->state != STEP_OPEN || step->overdue || now_ms <= step->deadline_ms)
+            continue;
+        count_from_turn_held(step);
+        if (now_ms > step->deadline_ms)
+            mark_late_held(step);
     }
-    return NULL;
+    pthread_mutex_unlock(&stage->lock);
+}
+
+/* What was found of a step: by the time it is acted upon the step may have ended. */
+struct found {
+    struct instance *instance; /* cannot go while engine->lock is held */
+    telex_lease lease;
+    uint64_t turn;
+};
+
+/* An open step that waits to be told (late_ms 0), or one that is overdue by more than so long. */
+static bool find_locked(struct stage *stage, int64_t now_ms, int64_t late_ms, struct found *found) {
+    bool any = false;
+    pthread_mutex_lock(&stage->lock);
+    for (uint32_t i = 0; i < stage->n_slots && !any; i++) {
+        struct step *step = stage->slots[i];
+        if (step->state != STEP_OPEN)
+            continue;
+        any = late_ms == 0 ? step->cancelled && !step->told
+                           : step->overdue && now_ms > step->deadline_ms + late_ms;
+        if (!any)
+            continue;
+        *found = (struct found){step->instance, step->lease, step->turn};
+        if (late_ms == 0)
+            step->told = true;
+        else
+            step->deadline_ms = now_ms; /* look again if what is done now does not end it */
+    }
+    pthread_mutex_unlock(&stage->lock);
+    return any;
 }
 
 /* Leave a hanging instance behind and give its stage a new thread. */
 static void leave_behind_locked(struct stage *stage, struct instance *instance) {
+    pthread_mutex_lock(&stage->lock);
     instance->dead = true;
+    pthread_mutex_unlock(&stage->lock);
     step_abandon_all_locked(instance, 0, "passed its deadline");
     stage->instance = NULL;
     stage->n_crashes++;
@@ -53,69 +92,51 @@ static void leave_behind_locked(struct stage *stage, struct instance *instance) 
         log_say(TELEX_ERROR, stage->config->name, "no thread for the new instance; the stage is down");
 }
 
-static void mark_late_locked(struct step *step) {
-    step->overdue = step->cancelled = true;
-    struct telex_bytes none = {NULL, 0}, said = {(const uint8_t *)"past its deadline; asked to end", 31};
-    log_text(TELEX_WARN, step->instance->stage->config->name, step->entry ? step->entry->rec->id : none,
-             said);
-}
-
 /* Let the plugin and the models know of a cancelled step. The instance cannot end meanwhile. */
-static void tell_locked(struct engine *engine, struct step *step) {
-    struct instance *instance = step->instance;
-    telex_lease lease = step->lease;
-    step->told = true;
+static void tell_locked(struct engine *engine, const struct found *found) {
+    struct instance *instance = found->instance;
     if (instance->state != INSTANCE_RUNNING)
         return;
     instance->watched = true;
-    pthread_mutex_unlock(&engine->lock);
+    engine_unlock(engine);
     if (instance->models)
-        models_cancel_lease(instance->models, lease);
+        models_cancel_lease(instance->models, found->lease);
     if (instance->calls->cancel)
-        instance->calls->cancel(instance->self, lease);
+        instance->calls->cancel(instance->self, found->lease);
     pthread_mutex_lock(&engine->lock);
     instance->watched = false;
     strand_wake_locked(instance->stage);
 }
 
-static struct step *find_untold_locked(struct engine *engine) {
-    for (uint32_t i = 0; i < engine->n_slots; i++) {
-        struct step *step = engine->slots[i];
-        if (step->state == STEP_OPEN && step->cancelled && !step->told)
-            return step;
-    }
-    return NULL;
-}
-
-/* End what did not end when asked. The step stays overdue until its instance is gone. */
-static void take_away_locked(struct engine *engine, struct step *step) {
-    struct instance *instance = step->instance;
+/* End what did not end when asked. A thread hangs when it is in the same call as when the step was found to
+ * be overdue; otherwise only the step is lost. The step stays overdue until its instance is gone. */
+static void take_away_locked(struct engine *engine, const struct found *found) {
+    struct instance *instance = found->instance;
     struct stage *stage = instance->stage;
+    bool hangs =
+        instance->in_call && found->turn == atomic_load_explicit(&instance->turns, memory_order_relaxed);
     if (instance->calls == &isolate_stage && instance->state == INSTANCE_RUNNING) {
-        step->deadline_ms = mono_ms() + GRACE_MS; /* look again if the kill did not complete it */
         instance->watched = true;
-        pthread_mutex_unlock(&engine->lock);
+        engine_unlock(engine);
         instance_kill(instance, "passed its deadline");
         pthread_mutex_lock(&engine->lock);
         instance->watched = false;
         strand_wake_locked(stage);
-    } else if (instance->in_call)
+    } else if (hangs)
         leave_behind_locked(stage, instance);
     else {
-        step_abandon_all_locked(instance, step->lease, "passed its deadline");
+        step_abandon_all_locked(instance, found->lease, "passed its deadline");
         stage_restart_locked(stage, "a step passed its deadline");
     }
 }
 
-static void look_locked(struct engine *engine, int64_t now) {
-    struct step *step;
-    while ((step = find_late_locked(engine, now, 0, false)))
-        mark_late_locked(step);
-    while ((step = find_untold_locked(engine)))
-        tell_locked(engine, step);
-    while ((step = find_late_locked(engine, now, GRACE_MS, true)) &&
-           step->instance->stage->instance == step->instance)
-        take_away_locked(engine, step);
+static void look_locked(struct engine *engine, struct stage *stage, int64_t now) {
+    struct found found;
+    mark_all_late_locked(stage, now);
+    while (find_locked(stage, now, 0, &found))
+        tell_locked(engine, &found);
+    while (find_locked(stage, now, GRACE_MS, &found) && stage->instance == found.instance)
+        take_away_locked(engine, &found);
 }
 
 void *watchdog_thread(void *arg) {
@@ -123,9 +144,13 @@ void *watchdog_thread(void *arg) {
     pthread_mutex_lock(&engine->lock);
     while (!engine->unwatch) {
         int64_t now = mono_ms(), next = now + LOOK_EVERY_MS;
-        look_locked(engine, now);
+        for (size_t i = 0; i < engine->n_stages; i++)
+            look_locked(engine, &engine->stages[i], now);
         struct timespec at = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
-        pthread_cond_timedwait(&engine->watch, &engine->lock, &at);
+        engine_unlock(engine);
+        pthread_mutex_lock(&engine->lock);
+        if (!engine->unwatch)
+            pthread_cond_timedwait(&engine->watch, &engine->lock, &at);
     }
     pthread_mutex_unlock(&engine->lock);
     return NULL;

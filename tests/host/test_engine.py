@@ -177,6 +177,33 @@ def test_a_lease_that_is_never_completed_is_taken_away_at_its_deadline(tmp_path)
     assert wire.audit()[0]
 
 
+@pytest.mark.parametrize("durability", ["full", "memory"])
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_record_does_not_wait_for_another(tmp_path, isolation, durability):
+    """Batches are what waits already: one record alone arrives, and so does the one before a record that is held."""
+    wire = Wire(tmp_path, f"""
+pipeline: alone
+journal: {{path: wire.journal, durability: {durability}}}
+drain: 1s
+stages:
+  signal: {{plugin: source-count, options: {{count: 3, bytes: 40, batch: 1, every: 1h}}}}
+  middle: {{plugin: stage-noop, from: signal, isolation: {isolation}}}
+  pairs: {{plugin: source-count, options: {{count: 2, bytes: 40, batch: 2}}}}
+  holds: {{plugin: stage-noop, from: pairs, isolation: {isolation}, timeout: 1h, options: {{pass: 1, delay: 1h}}}}
+  sink: {{plugin: sink-file, from: middle, options: {{path: out.jsonl}}}}
+  held: {{plugin: sink-file, from: holds, options: {{path: held.jsonl}}}}
+""")
+    process = wire.start()
+    try:
+        end = time.monotonic() + 20 * SLOW
+        while time.monotonic() < end and not (numbers(tmp_path) and lines(tmp_path / "held.jsonl")):
+            time.sleep(0.02)
+        assert numbers(tmp_path) == [0]
+        assert [line["number"] for line in lines(tmp_path / "held.jsonl")] == [0]
+    finally:
+        kill(process)
+
+
 def test_a_lease_completed_twice_is_refused_and_named(tmp_path):
     wire = chain(tmp_path, 3, middle="stage-complete-twice")
     assert wire.run() == 0

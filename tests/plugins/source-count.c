@@ -15,6 +15,14 @@
 enum { BATCH_MAX = 256, TIMER_EVERY = 1 };
 #define FIRST_PUBLISHED_MS 1767225600000 /* 2026-01-01 */
 
+/* The body of one record, and where those differ whose numbers have as many digits and bytes. */
+struct template {
+    struct telex_builder b;
+    int64_t from, to; /* for these numbers, `to` not included */
+    int n_digits, n_bytes;
+    uint64_t id, url, title, number, published; /* ends of what differs */
+};
+
 struct count {
     const struct telex_host *host;   /* borrowed */
     const struct telex_kv *kv;       /* borrowed; NULL where the host has none */
@@ -22,6 +30,7 @@ struct count {
     int64_t count, bytes, batch, every_ms;
     int64_t next;
     char *filler; /* owned, `bytes` long */
+    struct template template;
     bool said_exhausted;
 };
 
@@ -73,32 +82,85 @@ static telex_status count_start(void *self) {
     return TELEX_OK;
 }
 
-static telex_status emit(struct count *count, telex_lease lease, int64_t number) {
-    char id[33], text[64];
-    struct telex_builder b;
-    struct telex_bytes part;
+static uint64_t build_template(struct telex_builder *b, const char *key, const char *text) {
+    telex_build_key(b, key), telex_build_text(b, text);
+    return telex_build_body(b).size;
+}
+
+/* The numbers that look like this one: as many digits, and as many bytes in msgpack. */
+static void set_range(struct template *t, int64_t number) {
+    static const int64_t ends[] = {128, 256, 65536, INT64_C(1) << 32};
+    static const int bytes[] = {0, 1, 2, 4, 8};
+    int64_t low = 0, high = 10;
+    size_t i = 0;
+    for (t->n_digits = 1; high <= number; t->n_digits++)
+        low = high, high *= 10;
+    while (i < 4 && ends[i] <= number)
+        i++;
+    t->n_bytes = bytes[i];
+    t->from = i > 0 && ends[i - 1] > low ? ends[i - 1] : low;
+    t->to = i < 4 && ends[i] < high ? ends[i] : high;
+}
+
+static void make_template(struct count *count, int64_t number) {
+    struct template *t = &count->template;
     struct telex_bytes filler = {(const uint8_t *)count->filler, (uint64_t)count->bytes};
-    snprintf(text, sizeof(text), "%" PRId64, number);
-    part = telex_text(text);
-    telex_id(id, "record", &part, 1);
-    telex_build_init(&b);
-    telex_build_map_begin(&b);
-    telex_build_key(&b, "schema"), telex_build_text(&b, "telex.record/1");
-    telex_build_key(&b, "id"), telex_build_text(&b, id);
-    telex_build_key(&b, "version"), telex_build_int(&b, 1);
-    telex_build_key(&b, "source"), telex_build_text(&b, "source-count");
-    telex_build_key(&b, "outlet"), telex_build_text(&b, "count.example");
+    char text[64];
+    set_range(t, number);
+    telex_build_finish(&t->b);
+    telex_build_init(&t->b);
+    telex_build_map_begin(&t->b);
+    build_template(&t->b, "schema", "telex.record/1");
+    t->id = build_template(&t->b, "id", "00000000000000000000000000000000");
+    telex_build_key(&t->b, "version"), telex_build_int(&t->b, 1);
+    build_template(&t->b, "source", "source-count");
+    build_template(&t->b, "outlet", "count.example");
     snprintf(text, sizeof(text), "https://count.example/%" PRId64, number);
-    telex_build_key(&b, "url"), telex_build_text(&b, text);
+    t->url = build_template(&t->b, "url", text);
     snprintf(text, sizeof(text), "Record %" PRId64, number);
-    telex_build_key(&b, "title"), telex_build_text(&b, text);
-    telex_build_key(&b, "text"), telex_build_bytes(&b, filler);
-    telex_build_key(&b, "number"), telex_build_int(&b, number);
-    telex_build_key(&b, "published_ms"), telex_build_int(&b, FIRST_PUBLISHED_MS + number * 1000);
-    telex_build_map_end(&b);
-    telex_status status = telex_build_commit(&b, count->host, lease, 0);
-    telex_build_finish(&b);
-    return status;
+    t->title = build_template(&t->b, "title", text);
+    telex_build_key(&t->b, "text"), telex_build_bytes(&t->b, filler);
+    telex_build_key(&t->b, "number"), telex_build_int(&t->b, number);
+    t->number = telex_build_body(&t->b).size;
+    telex_build_key(&t->b, "published_ms"), telex_build_int(&t->b, FIRST_PUBLISHED_MS);
+    t->published = telex_build_body(&t->b).size;
+    telex_build_map_end(&t->b);
+}
+
+static void write_big_endian(uint8_t *end, uint64_t value, int n) {
+    for (int i = 1; i <= n; i++, value >>= 8)
+        end[-i] = (uint8_t)value;
+}
+
+/* Write what is this record's own into a copy of the template. */
+static void fill_in(const struct template *t, uint8_t *body, int64_t number) {
+    char id[33], digits[24];
+    int64_t rest = number;
+    for (int i = t->n_digits; i > 0; i--, rest /= 10)
+        digits[i - 1] = (char)('0' + rest % 10);
+    struct telex_bytes part = {(const uint8_t *)digits, (uint64_t)t->n_digits};
+    telex_id(id, "record", &part, 1);
+    memcpy(body + t->id - 32, id, 32);
+    memcpy(body + t->url - t->n_digits, digits, (size_t)t->n_digits);
+    memcpy(body + t->title - t->n_digits, digits, (size_t)t->n_digits);
+    if (t->n_bytes == 0)
+        body[t->number - 1] = (uint8_t)number;
+    write_big_endian(body + t->number, (uint64_t)number, t->n_bytes);
+    write_big_endian(body + t->published, (uint64_t)(FIRST_PUBLISHED_MS + number * 1000), 8);
+}
+
+static telex_status emit(struct count *count, telex_lease lease, int64_t number) {
+    const struct template *t = &count->template;
+    if (number < t->from || number >= t->to)
+        make_template(count, number);
+    struct telex_bytes body = telex_build_body(&t->b);
+    struct telex_loan loan = {.size = sizeof(loan)};
+    telex_status status = count->host->loan(count->host, lease, 0, body.size, &loan);
+    if (status != TELEX_OK)
+        return status;
+    memcpy(loan.data, body.data, body.size);
+    fill_in(t, loan.data, number);
+    return count->host->commit(count->host, &loan, body.size);
 }
 
 /* One step: a batch of records and the number of the next one. */
@@ -143,6 +205,7 @@ static void count_on_timer(void *self, uint64_t timer) {
 
 static void count_destroy(void *self) {
     struct count *count = self;
+    telex_build_finish(&count->template.b);
     free(count->filler);
     free(count);
 }

@@ -9,12 +9,14 @@
 
 struct noop {
     const struct telex_host *host; /* borrowed */
-    int64_t delay_ms;
+    int64_t delay_ms, pass;
 };
 
 static const struct telex_option *const options[] = {
     TELEX_OPTION(.name = "delay", .type = TELEX_DURATION, .offset = offsetof(struct noop, delay_ms),
                  .initial = "0ms", .max = 3600e3, .unit = "ms", .doc = "time that each record is held"),
+    TELEX_OPTION(.name = "pass", .type = TELEX_INT, .offset = offsetof(struct noop, pass), .initial = "0",
+                 .max = 1e9, .doc = "how many records go through before any is held"),
     NULL,
 };
 
@@ -44,8 +46,11 @@ static void hold(const struct noop *noop, telex_lease lease) {
 }
 
 static telex_status noop_process(void *self, telex_lease lease, struct telex_rec *in) {
-    const struct noop *noop = self;
-    hold(noop, lease);
+    struct noop *noop = self;
+    if (noop->pass > 0)
+        noop->pass--;
+    else
+        hold(noop, lease);
     return noop->host->forward(noop->host, lease, 0, in);
 }
 

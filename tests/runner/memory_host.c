@@ -216,8 +216,8 @@ static telex_status host_commit(const struct telex_host *host, struct telex_loan
     struct telex_rec *rec = NULL;
     const char *why;
     if (step && length <= loan->capacity) {
-        rec = record_create(loan->data, length, &why);
-        loan->data = NULL;
+        struct telex_bytes body = {loan->data, length};
+        rec = record_copy(body, &why);
     }
     bool good = rec && port_is_good(mh, loan->port, rec);
     if (good) {
