@@ -49,6 +49,11 @@ const struct telex_option *const backend_options[] = {
                  .initial = "auto",
                  .choices = (const char *const[]){"auto", "avx512", "avx2", "scalar", NULL},
                  .doc = "kernels to use; all give the same bits. TELEX_CPU in the environment goes first"),
+    TELEX_OPTION(
+            .name = "precision", .type = TELEX_CHOICE, .offset = offsetof(struct backend_config, precision),
+            .initial = "fast", .choices = (const char *const[]){"fast", "exact", NULL},
+            .doc = "fast: activations as integers of 15 or 8 bits, keys and values in float16; exact: all in "
+                   "float32, several times slower, to measure by"),
     TELEX_DRIVER_OPTIONS(struct backend_config, driver),
     NULL,
 };
@@ -70,6 +75,8 @@ static int open_parts(struct backend *b, struct model_fail *fail) {
     const uint32_t n_threads = threads_wanted(&b->config);
     int err = cpu_choose(wish && *wish ? wish : b->config.cpu, &b->kernels, fail);
 
+    if (!err && strcmp(b->config.precision, "exact") == 0)
+        b->kernels = b->kernels->exact;
     if (!err)
         err = model_open(b->config.path, n_threads, &b->model, fail);
     if (!err)
@@ -124,7 +131,7 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
         .eos = tokenizer_eos(m->tokenizer),
         .add_bos = tokenizer_adds_bos(m->tokenizer),
         .weight_bytes = m->weight_bytes,
-        .kv_bytes_per_token = kv_bytes_per_token(&m->arch),
+        .kv_bytes_per_token = kv_bytes_per_token(&m->arch, b->kernels->kv_value_bytes),
         .arch = m->arch.name,
         .quant = m->quant,
         .device = b->device,

@@ -12,6 +12,7 @@ struct backend_config {
     const char *path;
     int64_t threads; /* 0: as many as the machine has online */
     const char *cpu;
+    const char *precision;
     struct driver_options driver; /* the driver's, read by whoever opens it */
 };
 

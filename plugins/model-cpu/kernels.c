@@ -151,6 +151,8 @@ static void quantise(struct acts *acts, uint32_t row, uint32_t first, uint32_t n
 
 const struct kernels TELEX_KERNELS = {
     .name = TELEX_KERNELS_NAME,
+    .exact = &TELEX_EXACT,
+    .kv_value_bytes = sizeof(uint16_t),
     .rmsnorm = rmsnorm,
     .quantise = quantise,
     .matmul = matmul,

@@ -78,6 +78,8 @@ enum { KV_TILE = 16 };
 
 struct kernels {
     const char *name;
+    const struct kernels *exact; /* the same in float32 (exact.c); NULL there */
+    uint32_t kv_value_bytes;     /* of a number in the pages: f16, or f32 where exact */
 
     /* y = x / rms(x) * w. (n), n a multiple of 16 */
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);
@@ -97,6 +99,9 @@ struct kernels {
     void (*value_put)(uint16_t *page, uint32_t at, const float *value, uint32_t head_dim);
 };
 
+#if defined(TELEX_EXACT)
+extern const struct kernels TELEX_EXACT; /* of the path that is being compiled */
+#endif
 extern const struct kernels kernels_scalar;
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;

@@ -6,30 +6,32 @@
 #include <string.h>
 #include <sys/mman.h>
 
-size_t kv_bytes_per_token(const struct arch *arch) {
-    return (size_t)2 * sizeof(uint16_t) * arch->n_layers * arch->n_kv_heads * arch->head_dim;
+size_t kv_bytes_per_token(const struct arch *arch, uint32_t value_bytes) {
+    return (size_t)2 * value_bytes * arch->n_layers * arch->n_kv_heads * arch->head_dim;
 }
 
 /* Copy positions [from, to) within one page, of every layer and head. */
 static void copy_positions(void *arg, uint32_t dst, uint32_t src, uint32_t from, uint32_t to) {
     const struct kv *kv = arg;
+    const size_t size = kv->value_bytes;
 
     for (uint32_t i = 0; i < kv->n_layers * kv->n_kv_heads; i++) {
-        uint16_t *k = kv_keys(kv, dst, 0, i), *v = kv_values(kv, dst, 0, i);
-        const uint16_t *k_src = kv_keys(kv, src, 0, i), *v_src = kv_values(kv, src, 0, i);
+        uint8_t *k = (uint8_t *)kv_keys(kv, dst, 0, i), *v = (uint8_t *)kv_values(kv, dst, 0, i);
+        const uint8_t *k_src = (uint8_t *)kv_keys(kv, src, 0, i),
+                      *v_src = (uint8_t *)kv_values(kv, src, 0, i);
 
         for (uint32_t d = 0; d < kv->head_dim; d++)
             for (uint32_t p = from; p < to; p++) {
                 const size_t k_at = ((size_t)(p / KV_TILE) * kv->head_dim + d) * KV_TILE + p % KV_TILE;
                 const size_t v_at = (size_t)(d / 16) * 16 * KV_PAGE + 16 * p + d % 16;
 
-                k[k_at] = k_src[k_at];
-                v[v_at] = v_src[v_at];
+                memcpy(k + k_at * size, k_src + k_at * size, size);
+                memcpy(v + v_at * size, v_src + v_at * size, size);
             }
     }
 }
 
-int kv_init(struct kv *kv, const struct arch *arch, uint32_t n_seq, uint32_t n_tokens) {
+int kv_init(struct kv *kv, const struct arch *arch, uint32_t value_bytes, uint32_t n_seq, uint32_t n_tokens) {
     void *map;
     int err;
 
@@ -37,7 +39,8 @@ int kv_init(struct kv *kv, const struct arch *arch, uint32_t n_seq, uint32_t n_t
     kv->n_layers = arch->n_layers;
     kv->n_kv_heads = arch->n_kv_heads;
     kv->head_dim = arch->head_dim;
-    kv->page_bytes = kv_bytes_per_token(arch) * KV_PAGE;
+    kv->value_bytes = value_bytes;
+    kv->page_bytes = kv_bytes_per_token(arch, value_bytes) * KV_PAGE;
     err = pages_init(&kv->pages, n_seq, n_tokens, arch->n_context, copy_positions, kv);
     if (err)
         return err;

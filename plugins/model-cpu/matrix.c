@@ -136,19 +136,25 @@ static void read_slice(const struct matrix *m, const uint8_t *group, size_t i, i
         out[k] = scale[k / 16] * (float)get_integer(m->type, group, at, r, k) + min;
 }
 
-void matrix_read_row(const struct matrix *m, uint32_t row, float *out) {
+void matrix_read_slices(const struct matrix *m, uint32_t row, uint32_t first, uint32_t n, float *out) {
     const uint8_t *group = m->data + row / MATRIX_LANES * m->group_bytes;
     const int r = (int)(row % MATRIX_LANES);
     const size_t bytes = quant_info(m->type)->block_bytes;
 
-    if (!is_float(m->type)) {
-        for (size_t i = 0; i < m->n_cols / QUANT_SLICE; i++)
-            read_slice(m, group, i, r, out + i * QUANT_SLICE);
-        return;
-    }
-    for (size_t k = 0; k < m->n_cols; k++) {
-        const uint8_t *at = group + (k * MATRIX_LANES + (size_t)r) * bytes;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!is_float(m->type)) {
+            read_slice(m, group, first + i, r, out + (size_t)i * QUANT_SLICE);
+            continue;
+        }
+        for (size_t k = 0; k < QUANT_SLICE; k++) {
+            const size_t column = (size_t)(first + i) * QUANT_SLICE + k;
 
-        quant_dequantise(m->type, at, out + k, 1);
+            quant_dequantise(m->type, group + (column * MATRIX_LANES + (size_t)r) * bytes,
+                             out + (size_t)i * QUANT_SLICE + k, 1);
+        }
     }
+}
+
+void matrix_read_row(const struct matrix *m, uint32_t row, float *out) {
+    matrix_read_slices(m, row, 0, m->n_cols / QUANT_SLICE, out);
 }

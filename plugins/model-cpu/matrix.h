@@ -43,6 +43,9 @@ static inline size_t matrix_bytes(const struct matrix *m) {
 /* Pack group `group` out of rows in the file's layout, row_bytes apart; rows behind the last one are zero. */
 void matrix_pack_group(struct matrix *m, const uint8_t *rows, uint32_t group);
 
+/* out[0..n * 32) = slices [first, first + n) of a row as numbers. */
+void matrix_read_slices(const struct matrix *m, uint32_t row, uint32_t first, uint32_t n, float *out);
+
 /* out[0..n_cols) = row `row` as numbers. */
 void matrix_read_row(const struct matrix *m, uint32_t row, float *out);
 

@@ -20,6 +20,8 @@ int runner_open(struct runner *r, const char *path, uint32_t n_threads, uint32_t
     memset(r, 0, sizeof(*r));
     if (cpu_choose(getenv("TELEX_CPU"), &r->kernels, &fail) != 0)
         return report(&fail);
+    if (getenv("TELEX_PRECISION") && strcmp(getenv("TELEX_PRECISION"), "exact") == 0)
+        r->kernels = r->kernels->exact;
     if (model_open(path, n_threads ? n_threads : 1, &r->model, &fail) != 0)
         return report(&fail);
     if (pool_create(n_threads ? n_threads : 1, &r->pool, &fail) != 0)

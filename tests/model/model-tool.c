@@ -7,7 +7,8 @@
  * forward pass model-tool logits FILE THREADS CHUNK   stdin: (u32 n, u32 from, ids)*; stdout: f32 (n - from,
  * n_vocab) each model-tool bench FILE THREADS          see model-bench.c
  *
- * `logits` feeds CHUNK tokens a batch. All numbers are little-endian; TELEX_CPU picks the kernels. */
+ * `logits` feeds CHUNK tokens a batch. All numbers are little-endian; TELEX_CPU picks the kernels,
+ * TELEX_PRECISION=exact those in float32. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -37,6 +37,12 @@ def run_tool(*args, stdin=b"", env=None):
     return done.stdout
 
 
+def can_run(cpu, path):
+    """Whether this machine has the path that TELEX_CPU=cpu names."""
+    done = subprocess.run([tool(), "plan", str(path)], capture_output=True, env={**os.environ, "TELEX_CPU": cpu}, timeout=60)
+    return done.returncode == 0
+
+
 def vocabulary(path):
     """(tokens, kinds, merges) as the file spells them."""
     from gguf import GGUFReader

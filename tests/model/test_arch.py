@@ -73,10 +73,10 @@ def tiny(tmp_path_factory):
     return get
 
 
-def run(path, ids, threads=1, chunk=512):
+def run(path, ids, threads=1, chunk=512, precision="fast", cpu=""):
     """Logits (positions, n_vocab) as the backend computes them."""
     request = struct.pack("<II", len(ids), 0) + struct.pack(f"<{len(ids)}i", *ids)
-    raw = modelkit.run_tool("logits", path, threads, chunk, stdin=request)
+    raw = modelkit.run_tool("logits", path, threads, chunk, stdin=request, env={"TELEX_PRECISION": precision, "TELEX_CPU": cpu})
     return np.frombuffer(raw, dtype=np.float32).reshape(len(ids), -1)
 
 
@@ -86,6 +86,24 @@ def test_logits_agree_with_numpy(tiny, case):
     path = tiny(case, "Q8_0")
     (reference,) = Reference(path).logits([PROMPT])
     assert nmse(run(path, PROMPT), reference) < 5e-7
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q4_1", "Q4_K", "Q6_K"])
+@pytest.mark.parametrize("case", CASES)
+def test_exact_logits_are_those_of_float64_to_float32_rounding(tiny, case, kind):
+    from reference import Reference, nmse
+    path = tiny(case, kind)
+    (reference,) = Reference(path).logits([PROMPT])
+    assert nmse(run(path, PROMPT, precision="exact"), reference) < 1e-10
+
+
+@pytest.mark.parametrize("kind", tinymodel.TYPES)
+def test_exact_logits_never_change_with_batch_threads_or_path(tiny, kind):
+    path = tiny("gemma3, window of 20", kind)
+    want = run(path, PROMPT, precision="exact", cpu="scalar")
+    for threads, chunk, cpu in ((2, 512, "auto"), (1, 1, "auto"), (3, 7, "auto"), (1, 512, "avx2")):
+        if modelkit.can_run(cpu, path):
+            assert np.array_equal(run(path, PROMPT, threads, chunk, "exact", cpu), want), (threads, chunk, cpu)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.startswith(("gemma3", "qwen3"))])

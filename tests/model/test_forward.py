@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logits: right against a float32 reference, and the same bits whatever computes them."""
-import os
 import struct
-import subprocess
 
 import modelkit
 import pytest
@@ -11,7 +9,7 @@ import tinymodel
 np = pytest.importorskip("numpy")
 pytest.importorskip("gguf")
 
-TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+TYPES = tinymodel.TYPES
 PROMPT = [(7 * i * i + 3 * i) % 250 + 3 for i in range(100)]
 
 
@@ -20,11 +18,6 @@ def run(path, ids, threads=1, chunk=512, cpu=None, start=0):
     request = struct.pack("<II", len(ids), start) + struct.pack(f"<{len(ids)}i", *ids)
     raw = modelkit.run_tool("logits", path, threads, chunk, stdin=request, env={"TELEX_CPU": cpu} if cpu else None)
     return np.frombuffer(raw, dtype=np.float32).reshape(len(ids) - start, -1)
-
-
-def can_run(cpu, path):
-    done = subprocess.run([modelkit.tool(), "plan", str(path)], capture_output=True, env={**os.environ, "TELEX_CPU": cpu}, timeout=60)
-    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +55,7 @@ def test_every_path_gives_the_same_bits(tiny, kind):
     path = tiny(kind, "qwen2")
     want = run(path, PROMPT, cpu="scalar")
     for cpu in ("avx2", "avx512"):
-        if can_run(cpu, path):
+        if modelkit.can_run(cpu, path):
             assert np.array_equal(run(path, PROMPT, cpu=cpu), want), cpu
 
 
@@ -79,7 +72,7 @@ def test_the_small_model_gives_the_same_bits_over_threads_chunks_and_paths():
     ids = [1, 4093, 198] + [i * 37 % 40000 + 20 for i in range(150)]
     want = run(path, ids, 2, 512, start=100)
     for threads, chunk, cpu in ((1, 512, None), (3, 50, None), (2, 1, None), (2, 512, "avx2")):
-        if cpu is None or can_run(cpu, path):
+        if cpu is None or modelkit.can_run(cpu, path):
             assert np.array_equal(run(path, ids, threads, chunk, cpu, 100), want), (threads, chunk, cpu)
 
 

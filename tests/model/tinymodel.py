@@ -2,6 +2,7 @@
 """Write a small GGUF model with random weights of any type: a fixture for what must hold without a download."""
 import numpy as np
 
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 BLOCKS = {"Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210)}
 SIZES = {"embedding_length": 256, "feed_forward_length": 512, "head_count": 4, "head_count_kv": 2, "block_count": 2,
          "context_length": 512}
