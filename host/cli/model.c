@@ -292,7 +292,8 @@ static const struct {
     {"generate", "[MODEL]", "write a text, or many", cmd_generate},                     /* model_generate.c */
     {"bench", "MODEL...", "how fast: load, first token, tokens per second", cmd_bench}, /* model_bench.c */
     {"compare", "A B", "do two backends compute the same, and which is faster",
-     cmd_compare}, /* model_compare.c */
+     cmd_compare},                                                               /* model_compare.c */
+    {"perplexity", "MODEL", "how well a model foresees a text", cmd_perplexity}, /* model_perplexity.c */
 };
 
 static int help(FILE *out, int code) {

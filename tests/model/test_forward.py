@@ -13,10 +13,11 @@ TYPES = tinymodel.TYPES
 PROMPT = [(7 * i * i + 3 * i) % 250 + 3 for i in range(100)]
 
 
-def run(path, ids, threads=1, chunk=512, cpu=None, start=0):
+def run(path, ids, threads=1, chunk=512, cpu=None, start=0, precision="fast"):
     """Logits (positions from `start`, n_vocab) as the backend computes them."""
     request = struct.pack("<II", len(ids), start) + struct.pack(f"<{len(ids)}i", *ids)
-    raw = modelkit.run_tool("logits", path, threads, chunk, stdin=request, env={"TELEX_CPU": cpu} if cpu else None)
+    raw = modelkit.run_tool("logits", path, threads, chunk, stdin=request,
+                            env={"TELEX_CPU": cpu or "", "TELEX_PRECISION": precision})
     return np.frombuffer(raw, dtype=np.float32).reshape(len(ids) - start, -1)
 
 
@@ -48,6 +49,15 @@ def test_logits_of_every_type_and_architecture_agree_with_numpy(tiny, kind, arch
     (reference,) = Reference(path).logits([PROMPT])
     error = nmse(run(path, PROMPT), reference)
     assert error < (2e-3 if kind.endswith("K") else 1e-6), error
+
+
+@pytest.mark.parametrize("arch", ["llama", "qwen2"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_exact_logits_of_every_type_are_those_of_float64_to_the_rounding_of_float32(tiny, kind, arch):
+    from reference import Reference, nmse
+    path = tiny(kind, arch)
+    (reference,) = Reference(path).logits([PROMPT])
+    assert nmse(run(path, PROMPT, precision="exact"), reference) < 1e-10
 
 
 @pytest.mark.parametrize("kind", TYPES)
