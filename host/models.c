@@ -104,13 +104,16 @@ static telex_status say(char *why, size_t why_size, telex_status status, const c
 }
 
 /* The limits of the driver, where the plugin's table has them. */
-static void read_driver_config(struct telex_bytes options, struct driver_config *config) {
+static void read_driver_config(struct telex_bytes options, struct driver_config *config, char **record) {
     struct telex_map map;
     if (telex_map_open(&map, options) < 0)
         return;
     config->parallel = (uint32_t)telex_map_int(map.root, "parallel", 0);
     config->kv_tokens = (uint32_t)telex_map_int(map.root, "kv_tokens", 0);
     config->no_prefix_cache = !telex_map_flag(map.root, "prefix_cache", true);
+    struct telex_bytes path = telex_map_text(map.root, "record");
+    *record = path.size ? strndup((const char *)path.data, path.size) : NULL;
+    config->record = *record;
     config->no_drafts = !telex_map_flag(map.root, "drafts", true);
     config->no_forced = !telex_map_flag(map.root, "forced", true);
     config->no_masked_head = !telex_map_flag(map.root, "masked_head", true);
@@ -139,8 +142,10 @@ static telex_status open_class(struct backend *b, const struct plugin_desc *plug
     if (!weights)
         return TELEX_OK;
     struct driver_config config = {0};
-    read_driver_config(options, &config);
+    char *record = NULL;
+    read_driver_config(options, &config, &record);
     status = driver_open(&b->host, model, b->self, &config, &b->driver, reason, sizeof(reason));
+    free(record);
     return status == TELEX_OK ? status : say(why, why_size, status, b->name, reason);
 }
 

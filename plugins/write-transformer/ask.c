@@ -65,13 +65,13 @@ static telex_status hand_in(const struct ask *ask, struct slot *slot) {
         .size = sizeof(sampler), .temperature = job->temperature, .top_p = 0.95f, .repeat_penalty = 1.0f};
     struct telex_job request = {.size = sizeof(request),
                                 .n_messages = job->prompt.n_messages,
-                                .n_drafts = 1,
+                                .n_drafts = job->prompt.n_drafts,
                                 .max_tokens = job->prompt.max_tokens,
                                 .seed = job->seed,
                                 .timeout_ms = ask->timeout_ms,
                                 .messages = job->prompt.list,
                                 .sampler = job->temperature > 0 ? &sampler : NULL,
-                                .drafts = &job->prompt.draft};
+                                .drafts = job->prompt.drafts};
     request.schema = (struct telex_bytes){(const uint8_t *)job->prompt.schema, strlen(job->prompt.schema)};
     pthread_mutex_lock(&slot->wave->lock);
     slot->open = true;

@@ -234,6 +234,23 @@ static void say_refusals(struct desk *desk, telex_lease lease, const struct draf
         }
 }
 
+/* The dispatch that stands for this story, if there is one. Without it nothing is lost but time. */
+static const struct previous *read_previous(struct desk *desk, telex_lease lease, struct story *story,
+                                            const char *id) {
+    const struct telex_host *host = desk->host;
+    struct previous *previous = arena_alloc(&story->arena, sizeof(*previous));
+    struct telex_view view = {.size = sizeof(view)};
+    struct telex_map map = {.root = NULL};
+    struct telex_rec *rec = NULL;
+    if (!previous || host->get(host, lease, "telex.dispatch/1", telex_text(id), UINT64_MAX, &rec) != TELEX_OK)
+        return NULL;
+    bool read = host->view(host, rec, &view) == TELEX_OK && telex_map_open(&map, view.body) == 0 &&
+                previous_read(previous, &story->arena, map.root) == 0;
+    telex_map_close(&map);
+    host->release(host, rec);
+    return read ? previous : NULL;
+}
+
 static telex_status write_story(struct desk *desk, telex_lease lease, struct story *story) {
     const struct telex_host *host = desk->host;
     const struct telex_models *models;
@@ -251,6 +268,7 @@ static telex_status write_story(struct desk *desk, telex_lease lease, struct sto
     draft->temperature = (float)desk->config.temperature;
     draft->seed_id = id;
     draft->seed_version = story->version;
+    draft->previous = story->version > 1 ? read_previous(desk, lease, story, id) : NULL;
     if (plan_make(&story->brief, (size_t)desk->config.min_sentences, &draft->plan) < 0)
         return telex_fail(host, lease, TELEX_REJECT,
                           "story %.64s: its records hold fewer than %d sentences to write from", story->id,

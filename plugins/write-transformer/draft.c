@@ -99,7 +99,7 @@ static int gather(struct draft *draft, struct wave_item *items, struct ask_job *
             uint32_t attempt = question ? piece->question_attempts : piece->attempts;
             const struct refusal *refusal = attempt ? last_refusal(piece, question != 0) : NULL;
             int err = prompt_make(&jobs[n].prompt, draft->brief, piece->sentence, task_of(&items[n]),
-                                  refusal ? refusal->why : NULL);
+                                  refusal ? refusal->why : NULL, draft->previous);
             if (err < 0)
                 return err;
             jobs[n].seed = draft_seed(draft->seed_id, draft->seed_version,

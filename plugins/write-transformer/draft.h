@@ -56,7 +56,8 @@ struct draft_tally {
 };
 
 struct draft {
-    struct brief *brief; /* borrowed */
+    struct brief *brief;             /* borrowed */
+    const struct previous *previous; /* the dispatch of the version before. borrowed; NULL: none */
     struct plan plan;
     struct piece pieces[DRAFT_PIECES_MAX]; /* headline, dek, body, heading, questions; spares behind */
     size_t n_pieces;

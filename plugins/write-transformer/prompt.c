@@ -65,8 +65,28 @@ static void add(struct prompt *prompt, uint32_t role, const char *text) {
     prompt->list[prompt->n_messages++] = message;
 }
 
+static void add_draft(struct prompt *prompt, const char *text) {
+    if (text)
+        prompt->drafts[prompt->n_drafts++] = bytes_of(text);
+}
+
+/* What the earlier dispatch has where this answer will stand, or NULL. */
+static const char *said_before(const struct previous *previous, enum prompt_task task, const char *sentence) {
+    const struct previous_piece *piece = previous_like(previous, sentence);
+    switch (task) {
+    case PROMPT_HEADLINE:
+        return previous->headline;
+    case PROMPT_HEADING:
+        return previous->heading;
+    case PROMPT_QUESTION:
+        return piece ? piece->question : NULL;
+    default:
+        return piece ? piece->text : NULL;
+    }
+}
+
 int prompt_make(struct prompt *prompt, const struct brief *brief, uint32_t sentence, enum prompt_task task,
-                const char *why) {
+                const char *why, const struct previous *previous) {
     memset(prompt, 0, sizeof(*prompt));
     add(prompt, TELEX_ROLE_SYSTEM, system_text);
     for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
@@ -82,7 +102,8 @@ int prompt_make(struct prompt *prompt, const struct brief *brief, uint32_t sente
     if (!asked)
         return -ENOMEM;
     add(prompt, TELEX_ROLE_USER, asked);
-    prompt->draft = bytes_of(modern);
+    add_draft(prompt, previous ? said_before(previous, task, modern) : NULL);
+    add_draft(prompt, modern);
     prompt->key = "text";
     prompt->schema = schema_text;
     size_t len = strlen(modern);

@@ -5,12 +5,14 @@
  * Compiled schemas are kept, since a desk asks for the same few again and again. */
 #include "driver.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <telex-sdk/plugin.h>
 
+#include "record.h"
 #include "scheduler.h"
 
 enum { GRAMMARS_MAX = 64, MAX_BATCH_DEFAULT = 64 };
@@ -84,6 +86,10 @@ static telex_status start(struct driver *d, char *why, size_t why_size) {
     status = allocate(d);
     if (status != TELEX_OK)
         return refuse(why, why_size, status, "out of memory");
+    if (d->config.record && !(d->record = fopen(d->config.record, "a"))) {
+        snprintf(why, why_size, "jobs cannot be recorded in %s: %s", d->config.record, strerror(errno));
+        return TELEX_INVALID;
+    }
     status = d->model_class->context_open(d->model, d->n_sequences, d->config.kv_tokens, &d->context);
     if (status != TELEX_OK) {
         snprintf(why, why_size, "no context of %u sequences and %u tokens (%llu MiB)", d->n_sequences,
@@ -278,6 +284,8 @@ telex_status driver_generate(struct driver *d, const struct telex_job *asked, te
     if (!job)
         return refuse(why, why_size, TELEX_AGAIN, "out of memory");
     status = prepare(d, asked, job, why, why_size);
+    if (d->record && status == TELEX_OK)
+        job->record = record_begin(asked);
     pthread_mutex_lock(&d->lock);
     if (status == TELEX_OK && (d->closing || d->n_waiting >= d->config.waiting)) {
         status =
@@ -285,7 +293,10 @@ telex_status driver_generate(struct driver *d, const struct telex_job *asked, te
         if (job->shared)
             driver_release_grammar(d, job->shared);
     }
+    if (status == TELEX_OK && job->record)
+        record_place(job->record, d->n_handed_in, d->stats.jobs);
     if (status == TELEX_OK) {
+        d->n_handed_in++;
         job->id = d->next_id++;
         if (job_id)
             *job_id = job->id;
@@ -360,6 +371,8 @@ void driver_close(struct driver *d) {
         free_grammar(d->grammars);
         d->grammars = next;
     }
+    if (d->record)
+        fclose(d->record);
     mask_cache_destroy(d->tools.masks);
     sample_scratch_finish(&d->tools.scratch);
     vocab_destroy(d->vocab);

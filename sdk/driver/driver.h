@@ -22,6 +22,7 @@ struct driver_config {
     uint32_t waiting;    /* jobs that may wait; 256 */
     uint32_t chunk;      /* prompt tokens in one batch; 256 */
     uint64_t mask_bytes; /* memory for masks; 64 MiB */
+    const char *record;  /* append each job and its outcome to this file, as record.h says; NULL: no. Borrowed */
     /* For comparison; none of them changes a text. */
     bool no_prefix_cache; /* compute every prompt from its start */
     bool no_drafts;       /* one token of a job in each batch */

@@ -13,6 +13,8 @@
 
 #include <telex-sdk/json.h>
 
+#include "record.h"
+
 enum { DEFAULT_MAX_TOKENS = 1024 };
 
 struct job *job_create(const struct telex_job *asked, telex_job_done done, void *arg) {
@@ -49,6 +51,8 @@ void job_destroy(struct job *job) {
         free(job->choices[i].logits);
     if (job->index)
         draft_finish(job->index);
+    if (job->record)
+        record_drop(job->record);
     free(job->index);
     free(job);
 }

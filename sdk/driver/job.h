@@ -46,6 +46,8 @@ struct choice {
     size_t n_logits;
 };
 
+struct json_t;
+
 struct job {
     struct job *next; /* in the waiting list */
     uint64_t id;
@@ -67,6 +69,7 @@ struct job {
     size_t text_bytes, text_capacity;
     int32_t forced[JOB_FORCED_AT_ONCE]; /* tokens that must come next, from next_forced on */
     uint32_t n_forced, next_forced;
+    struct json_t *record;     /* owned; NULL: not written down */
     struct draft_index *index; /* owned; NULL: drafts are off */
     uint32_t n_strings;        /* that the text has begun */
 

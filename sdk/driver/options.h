@@ -12,6 +12,7 @@
 
 struct driver_options {
     int64_t parallel, kv_tokens;
+    const char *record;
     bool prefix_cache, drafts, forced, masked_head;
 };
 
@@ -21,6 +22,8 @@ struct driver_options {
         TELEX_OPTION(.name = "kv_tokens", .type = TELEX_INT, .offset = offsetof(config, member.kv_tokens),             \
                      .initial = "0", .min = 0, .max = 1 << 22,                                                         \
                      .doc = "positions held for all jobs together; 0: what 512 MiB hold, one context at least"),       \
+        TELEX_OPTION(.name = "record", .type = TELEX_PATH, .offset = offsetof(config, member.record),                  \
+                     .doc = "file to which each job and its outcome are appended as JSON, texts included"),            \
         TELEX_OPTION(.name = "prefix_cache", .type = TELEX_BOOL, .offset = offsetof(config, member.prefix_cache),      \
                      .initial = "true", .doc = "copy the part of a prompt that the context already holds"),            \
         TELEX_OPTION(.name = "drafts", .type = TELEX_BOOL, .offset = offsetof(config, member.drafts),                  \

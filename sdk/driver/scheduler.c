@@ -15,6 +15,10 @@
 #include <string.h>
 #include <time.h>
 
+#include <telex-sdk/plugin.h>
+
+#include "record.h"
+
 enum {
     PAGE = 64,          /* reservations are in whole pages, since a backend may hold them so */
     WORTH_WAITING = 32, /* shared tokens that are worth one more batch of waiting */
@@ -177,6 +181,12 @@ static void vacate(struct driver *d, struct sequence *s) {
     job->tokens.items = NULL;
     if (s->n == 0 || d->config.no_prefix_cache)
         forget(d, s);
+}
+
+static void write_down(struct driver *d, struct job *job) {
+    if (job->record && record_end(job->record, job, d->record) < 0)
+        telex_say(d->host, TELEX_WARN, 0, "%s: a job could not be recorded", d->backend);
+    job->record = NULL;
 }
 
 static void finish(struct driver *d, struct job *job) {
@@ -427,6 +437,7 @@ static void sweep(struct driver *d) {
         if (!s->job || !s->job->finish)
             continue;
         struct job *job = s->job;
+        write_down(d, job);
         vacate(d, s);
         finish(d, job);
     }
@@ -447,6 +458,7 @@ void *scheduler_main(void *arg) {
         while (ended) {
             struct job *job = ended;
             ended = job->next;
+            write_down(d, job);
             finish(d, job);
         }
         if (last)

@@ -5,6 +5,7 @@
 #define SDK_DRIVER_SCHEDULER_H
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "driver.h"
 #include "job.h"
@@ -39,6 +40,8 @@ struct driver {
     uint64_t next_id;
     bool closing;
     struct shared_grammar *grammars; /* newest use first is not kept; `used` says */
+    FILE *record;              /* owned; NULL: jobs are not written down */
+    uint64_t n_handed_in;
     uint32_t n_grammars;
     uint64_t grammar_clock, next_grammar;
     struct driver_stats stats;
