@@ -55,7 +55,6 @@ void cluster_destroy(struct cluster *cluster) {
     free(cluster->stories);
     free(cluster->free_slots);
     free(cluster->walk);
-    free(cluster->walk_epoch);
     free(cluster->touched);
     free(cluster->by_seq);
     free(cluster);
@@ -81,7 +80,7 @@ static int64_t event_time(const struct cluster *cluster, const struct cluster_re
 /* Put a record in its story, founding it where `event` says so. Used live and in replay. Takes the record,
  * also on failure. */
 static int apply_join(struct cluster *cluster, const struct cluster_event *event, struct record *record,
-                      struct text_slice url, struct story **out) {
+                      struct story **out) {
     struct story *story = story_by_seq(cluster, event->story);
     int err = -EBADMSG;
     if (!story && event->story != event->seq)
@@ -92,8 +91,8 @@ static int apply_join(struct cluster *cluster, const struct cluster_event *event
     cluster->clock_ms = event->clock_ms;
     err = -ENOMEM;
     if (!story)
-        story = story_new(cluster, event->seq, record->id);
-    if (!story || record_link(cluster, record, url) != 0 || story_add(cluster, story, record) != 0 ||
+        story = story_new(cluster, event->seq);
+    if (!story || record_link(cluster, record) != 0 || story_add(cluster, story, record) != 0 ||
         story_note_event(story, event->seq) != 0)
         goto undo_record;
     story_touch(cluster, story);
@@ -112,17 +111,20 @@ static int retire(struct cluster *cluster) {
         bool full = cluster->n_records > (uint64_t)cluster->options.max_records;
         if (story->touched_ms >= before && !full)
             break;
-        for (uint32_t i = 0; i < story->n_events; i++) {
-            int err = cluster->sink.forget(cluster->sink.arg, story->events[i]);
-            if (err)
-                return err;
-        }
-        int err = cluster->sink.forget_memory(cluster->sink.arg, story->seq);
+        int err = cluster->sink.forget(cluster->sink.arg, story->seq);
+        for (uint32_t i = 0; !err && i < story->n_events; i++)
+            err = cluster->sink.forget(cluster->sink.arg, story->events[i]);
         if (err)
             return err;
-        if (cluster->sink.explain)
-            cluster_explain(cluster, "story %.8s retires with %u records%s", story->id, story->n_members,
+        err = cluster->sink.forget_memory(cluster->sink.arg, story->seq);
+        if (err)
+            return err;
+        if (cluster->sink.explain) {
+            char name[33];
+            story_id(story, name);
+            cluster_explain(cluster, "story %.8s retires with %u records%s", name, story->n_members,
                             full ? ", for room" : "");
+        }
         story_free(cluster, story);
     }
     return 0;
@@ -134,16 +136,17 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
         return;
     int id = (int)record->id.len;
     if (!best) {
-        cluster_explain(cluster, "record %.*s: %s, no story shares a telling term", id, record->id.data,
-                        decision);
+        cluster_explain(cluster, "record %.*s: %s, no story shares enough", id, record->id.data, decision);
         return;
     }
+    char name[33];
+    story_id(best->story, name);
     cluster_explain(
         cluster,
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
         "evidence %.2f, time %.3f, contrast %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f%s",
-        id, record->id.data, best->story->id, best->story->n_reports, decision, best->score, best->need,
-        best->profile, best->member, best->nearest ? (int)best->nearest->id.len : 0,
+        id, record->id.data, name, best->story->n_reports, decision, best->score, best->need, best->profile,
+        best->member, best->nearest ? (int)best->nearest->id.len : 0,
         best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->contrast, best->accord,
         best->agree, best->conflict, best->contradict, best->outlet,
         best->recurs ? ", the same column on another day" : "");
@@ -154,8 +157,10 @@ static struct story *choose(struct cluster *cluster, const struct record *record
     struct candidate found[CANDIDATES_MAX];
     uint32_t n = score_candidates(cluster, record, found);
     struct candidate *best = NULL;
-    double walked = n ? found[0].score : 0;
+    double walked = n ? found[0].score : 0, accord = 2 * cluster->options.accord;
     for (uint32_t i = 0; i < n && found[i].score >= WALK_SHARE * walked; i++) {
+        if (!score_may_reach(cluster, &found[i], score_need(cluster, found[i].story) - accord))
+            continue;
         score_join(cluster, record, &found[i]);
         if (!best || found[i].score - found[i].need > best->score - best->need)
             best = &found[i];
@@ -168,9 +173,12 @@ static struct story *choose(struct cluster *cluster, const struct record *record
 /* A record whose text is known already. */
 static int count_copy(struct cluster *cluster, struct story *story, const struct record *record) {
     story->memory.copies++;
-    if (cluster->sink.explain)
+    if (cluster->sink.explain) {
+        char name[33];
+        story_id(story, name);
         cluster_explain(cluster, "record %.*s: counted as a copy in story %.8s, which lists %u records",
-                        (int)record->id.len, record->id.data, story->id, story->n_members);
+                        (int)record->id.len, record->id.data, name, story->n_members);
+    }
     return cluster->sink.remember(cluster->sink.arg, &story->memory);
 }
 
@@ -191,15 +199,18 @@ static int look_again(struct cluster *cluster, uint64_t seq, const struct record
     return 0;
 }
 
-static int place(struct cluster *cluster, struct record *record, const struct cluster_record *from) {
+static int place(struct cluster *cluster, struct record *record) {
     enum cluster_likeness likeness;
-    const struct record *like = record_like(cluster, record, from->url, &likeness);
+    const struct record *like = record_like(cluster, record, &likeness);
     struct story *story = like ? like->story : choose(cluster, record);
     record->likeness = (uint8_t)likeness;
-    if (like && cluster->sink.explain)
+    if (like && cluster->sink.explain) {
+        char name[33];
+        story_id(story, name);
         cluster_explain(cluster, "record %.*s and story %.8s (%u): %s of %.*s", (int)record->id.len,
-                        record->id.data, story->id, story->n_reports,
+                        record->id.data, name, story->n_reports,
                         likeness == CLUSTER_COPY ? "copy" : "revision", (int)like->id.len, like->id.data);
+    }
     if (likeness == CLUSTER_COPY && story->n_members >= cluster->options.max_listed) {
         int err = count_copy(cluster, story, record);
         record_free(cluster, record);
@@ -215,10 +226,10 @@ static int place(struct cluster *cluster, struct record *record, const struct cl
                                   .like = like ? like->seq : 0};
     event.story = story ? story->seq : event.seq;
     const char *reason = !story ? "new" : likeness == CLUSTER_COPY ? "copy" : "joined";
-    int err = apply_join(cluster, &event, record, from->url, &story);
+    int err = apply_join(cluster, &event, record, &story);
     if (!err)
         err = cluster->sink.event(cluster->sink.arg, &event);
-    if (!err && likeness == CLUSTER_NEW)
+    if (!err && likeness == CLUSTER_NEW && story->n_reports > 1)
         err = merge_around(cluster, &story);
     if (!err)
         err = look_again(cluster, event.seq, record);
@@ -255,7 +266,7 @@ int cluster_add(struct cluster *cluster, const struct cluster_record *from) {
         return gate_report(cluster, known->story, "edited", GATE_FACT);
     }
     struct record *record = read_record(cluster, from, event_ms);
-    return record ? place(cluster, record, from) : -ENOMEM;
+    return record ? place(cluster, record) : -ENOMEM;
 }
 
 int cluster_restore_event(struct cluster *cluster, const struct cluster_event *event,
@@ -281,7 +292,7 @@ int cluster_restore_event(struct cluster *cluster, const struct cluster_event *e
     struct record *record = read_record(cluster, source, event_time(cluster, source));
     if (!record)
         return -ENOMEM;
-    return apply_join(cluster, event, record, source->url, &story);
+    return apply_join(cluster, event, record, &story);
 }
 
 int cluster_restore_memory(struct cluster *cluster, const struct cluster_memory *memory) {

@@ -40,7 +40,7 @@ bool gate_fact(struct cluster *cluster, const struct story *story, const struct 
     for (uint32_t i = 0; i < record->n_terms; i++) {
         const struct record_term *term = &record->terms[i];
         double weight = score_rarity(cluster, &cluster->index.terms[term->term]) * term->weight;
-        const struct story_term *entry = story_find(cluster, story, term->term);
+        const struct story_term *entry = story_find(story, term->term);
         all += weight;
         known += entry ? weight : 0;
         if (!entry && term->kind == TEXT_NUMBER && term->weight >= TEXT_WEIGHT_ONE / 4)
@@ -72,7 +72,7 @@ static double breaking(const struct cluster *cluster, const struct story *story)
 }
 
 /* The title of the report that is most like the story's profile. */
-static struct text_slice label(struct cluster *cluster, const struct story *story) {
+static struct text_slice label(const struct story *story) {
     uint32_t n = story->n_members < LABEL_SAMPLE ? story->n_members : LABEL_SAMPLE;
     const struct record *best = story->members[0];
     double top = -1;
@@ -82,7 +82,7 @@ static struct text_slice label(struct cluster *cluster, const struct story *stor
         if (!record->title.len || record->likeness == CLUSTER_COPY)
             continue;
         for (uint32_t k = 0; k < record->n_terms; k++) {
-            const struct story_term *entry = story_find(cluster, story, record->terms[k].term);
+            const struct story_term *entry = story_find(story, record->terms[k].term);
             if (record->terms[k].title && entry) {
                 sum += entry->n * record->terms[k].weight;
                 all += record->terms[k].weight;
@@ -99,7 +99,7 @@ static struct text_slice label(struct cluster *cluster, const struct story *stor
 /* Fill everything that does not depend on why the story is reported. The arrays are the caller's. */
 static void describe(struct cluster *cluster, const struct story *story, struct cluster_story *out,
                      struct text_slice *records, struct text_slice *outlets) {
-    memcpy(out->id, story->id, sizeof(out->id));
+    story_id(story, out->id);
     for (uint32_t i = 0; i < story->n_members; i++) {
         records[i] = story->members[i]->id;
         out->n_copies += story->members[i]->likeness == CLUSTER_COPY;
@@ -116,7 +116,7 @@ static void describe(struct cluster *cluster, const struct story *story, struct 
     out->first_ms = story->first_ms;
     out->last_ms = story->last_ms;
     out->breaking = breaking(cluster, story);
-    out->label = label(cluster, story);
+    out->label = label(story);
 }
 
 static int send(struct cluster *cluster, struct story *story, struct cluster_story *out) {
@@ -164,6 +164,6 @@ int gate_report_merged(struct cluster *cluster, struct story *gone, const struct
         return 0; /* nobody has heard of it */
     struct cluster_story out = {
         .state = "merged", .gate = "shut", .reason = "merged", .news = gone->memory.handed > 0};
-    memcpy(out.merged_into, into->id, sizeof(out.merged_into));
+    story_id(into, out.merged_into);
     return send(cluster, gone, &out);
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOG_TABLE = 8192, TABLE_START = 1024, TERMS_START = 512, POSTINGS_START = 2 };
+enum { LOG_TABLE = 8192, TABLE_START = 1024, TERMS_START = 512 };
 
 /* log2 by repeated squaring: exact operations only, so that no libm decides about a story. */
 static double log2_slow(double x) {
@@ -56,7 +56,7 @@ int index_init(struct index *index, uint32_t prior) {
 
 void index_finish(struct index *index) {
     for (uint32_t i = 0; i < index->n_terms; i++)
-        free(index->terms[i].postings);
+        free(index->terms[i].room ? index->terms[i].many : NULL);
     free(index->terms);
     free(index->table);
     memset(index, 0, sizeof(*index));
@@ -97,7 +97,7 @@ static uint32_t new_number(struct index *index) {
         return number;
     }
     if (index->n_terms == index->capacity) {
-        uint32_t capacity = index->capacity ? index->capacity * 2 : TERMS_START;
+        uint32_t capacity = index->capacity ? index->capacity + index->capacity / 4 : TERMS_START;
         struct term *terms = realloc(index->terms, capacity * sizeof(*terms));
         if (!terms)
             return UINT32_MAX;
@@ -109,7 +109,7 @@ static uint32_t new_number(struct index *index) {
 
 static void weigh(struct term *term) {
     uint32_t n = term->before + term->n_stories;
-    term->spread = index_log2(n ? n : 1);
+    term->spread = (float)index_log2(n ? n : 1);
 }
 
 uint32_t index_take(struct index *index, uint64_t hash, uint32_t kind, uint32_t per_mille) {
@@ -118,7 +118,7 @@ uint32_t index_take(struct index *index, uint64_t hash, uint32_t kind, uint32_t 
         index->terms[index->table[slot] - 1].users++;
         return index->table[slot] - 1;
     }
-    if (index->table_used * 2 >= index->table_size) {
+    if (index->table_used * 4ull >= index->table_size * 3ull) {
         if (grow_table(index) != 0)
             return UINT32_MAX;
         slot = probe(index, hash);
@@ -126,8 +126,8 @@ uint32_t index_take(struct index *index, uint64_t hash, uint32_t kind, uint32_t 
     uint32_t number = new_number(index);
     if (number == UINT32_MAX)
         return number;
-    index->terms[number] =
-        (struct term){.hash = hash, .users = 1, .kind = kind, .before = per_mille * index->prior / 1000};
+    index->terms[number] = (struct term){
+        .hash = hash, .users = 1, .kind = kind & 0x7f, .before = per_mille * index->prior / 1000 & 0xffff};
     weigh(&index->terms[number]);
     index->table[slot] = number + 1;
     index->table_used++;
@@ -160,38 +160,41 @@ void index_drop(struct index *index, uint32_t number) {
     if (--term->users)
         return;
     close_hole(index, probe(index, term->hash));
-    free(term->postings);
+    free(term->room ? term->many : NULL);
     *term = (struct term){.n_stories = index->free_list};
     index->free_list = number;
 }
 
 int index_reserve(struct index *index, uint32_t number) {
     struct term *term = &index->terms[number];
-    if (term->n_stories < term->capacity)
+    if (term->n_stories < 1u << term->room)
         return 0;
-    uint32_t capacity = term->capacity ? term->capacity * 2 : POSTINGS_START;
-    struct posting *postings = realloc(term->postings, capacity * sizeof(*postings));
-    if (!postings)
+    uint32_t room = term->room + 1;
+    struct posting *many = realloc(term->room ? term->many : NULL, sizeof(*many) << room);
+    if (!many)
         return -ENOMEM;
-    term->postings = postings;
-    term->capacity = capacity;
+    if (!term->room)
+        many[0] = term->one;
+    term->many = many;
+    term->room = room & 0xff;
     return 0;
 }
 
 uint32_t index_post(struct index *index, uint32_t number, struct posting posting) {
     struct term *term = &index->terms[number];
-    term->postings[term->n_stories++] = posting;
+    index_postings(term)[term->n_stories++] = posting;
     weigh(term);
     return term->n_stories - 1;
 }
 
 int index_unpost(struct index *index, uint32_t number, uint32_t place, struct posting *moved) {
     struct term *term = &index->terms[number];
+    struct posting *postings = index_postings(term);
     uint32_t last = --term->n_stories;
     weigh(term);
     if (place == last)
         return false;
-    term->postings[place] = term->postings[last];
-    *moved = term->postings[place];
+    postings[place] = postings[last];
+    *moved = postings[place];
     return true;
 }

@@ -12,20 +12,24 @@
 struct posting {
     uint32_t story; /* slot */
     uint32_t at;    /* position in that story's terms */
+    uint32_t sum;   /* of the story's weights for it */
 };
 
 struct term {
     uint64_t hash;
     uint32_t users; /* references: records and stories */
     uint32_t n_stories;
-    uint32_t capacity;
-    uint32_t kind;            /* the caller's: what sort of term it is */
-    uint32_t epoch;           /* marks the terms of the record that is being scored */
-    uint32_t before;          /* stories taken to hold it before any was seen */
-    double spread;            /* log2 of before and n_stories together, at least of 1 */
-    uint32_t telling;         /* and whether it tells what that record is about */
-    float weight;             /* that record's weight for the term, valid for its epoch */
-    struct posting *postings; /* owned, in no order that may matter */
+    uint32_t epoch;       /* marks the terms of the record that is being scored */
+    float weight;         /* that record's weight for the term, valid for its epoch */
+    float spread;         /* log2 of `before` and n_stories together, at least of 1 */
+    unsigned before : 16; /* stories taken to hold it before any was seen */
+    unsigned kind : 7;    /* the caller's: what sort of term it is */
+    unsigned telling : 1; /* whether it tells what the marked record is about */
+    unsigned room : 8;    /* log2 of how many postings fit; 0: one, kept here */
+    union {
+        struct posting one;
+        struct posting *many; /* owned */
+    };
 };
 
 struct index {
@@ -53,6 +57,11 @@ void index_drop(struct index *index, uint32_t number);
 
 /* The term's number, or UINT32_MAX. */
 uint32_t index_find(const struct index *index, uint64_t hash);
+
+/* Its n_stories postings, in no order that may matter. Valid until the index changes. */
+static inline struct posting *index_postings(struct term *term) {
+    return term->room ? term->many : &term->one;
+}
 
 /* Room for one more posting of this term: 0 or -ENOMEM. Posting after it cannot fail. */
 int index_reserve(struct index *index, uint32_t number);

@@ -85,11 +85,15 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
     bool conflict = cluster->options.conflict > 0 && (anchors_conflict(a, b) || anchors_conflict(b, a));
     double quorum = conflict ? 0 : cross_pairs(cluster, a, b);
     bool one = !conflict && quorum >= cluster->options.quorum;
-    if (cluster->sink.explain)
+    if (cluster->sink.explain) {
+        char names[2][33];
+        story_id(a, names[0]);
+        story_id(b, names[1]);
         cluster_explain(cluster,
                         "stories %.8s (%u) and %.8s (%u): %s, profiles %.3f of %.3f, quorum %.2f of %.2f%s",
-                        a->id, a->n_reports, b->id, b->n_reports, one ? "merge" : "stay apart", score, need,
-                        quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
+                        names[0], a->n_reports, names[1], b->n_reports, one ? "merge" : "stay apart", score,
+                        need, quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
+    }
     return one;
 }
 
@@ -119,8 +123,16 @@ int merge_around(struct cluster *cluster, struct story **story) {
         uint32_t n = score_neighbours(cluster, *story, found);
         struct story *other = NULL;
         double least = n ? found[0].score * WALK_SHARE : 0;
-        for (uint32_t i = 0; i < n; i++)
-            found[i].score = found[i].score < least ? 0 : score_story(cluster, found[i].story);
+        double need =
+            cluster->options.join < cluster->options.merge ? cluster->options.join : cluster->options.merge;
+        need -= score_ease(cluster);
+        for (uint32_t i = 0; i < n; i++) {
+            /* Two single records met when the younger came. */
+            bool met = found[i].story->n_reports == 1 && (*story)->n_reports == 1 &&
+                       found[i].story->seq < (*story)->seq;
+            bool near = !met && found[i].score >= least && score_may_reach(cluster, &found[i], need);
+            found[i].score = near ? score_story(cluster, found[i].story) : 0;
+        }
         for (uint32_t i = 0; i < n && !other; i++) {
             if (are_one(cluster, *story, found[i].story, found[i].score))
                 other = found[i].story;

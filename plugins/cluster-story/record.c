@@ -35,6 +35,28 @@ static size_t cut_text(struct text_slice text, size_t most) {
     return most;
 }
 
+static uint64_t tagged(uint64_t tag, uint64_t a, uint64_t b) {
+    uint64_t parts[3] = {tag, a, b};
+    return text_hash(parts, sizeof(parts));
+}
+
+/* Work out a record's keys, the one of its page first; gives how many. */
+static uint32_t name_keys(const struct text_doc *doc, uint64_t page, uint64_t outlet_key,
+                          uint64_t keys[RECORD_KEYS]) {
+    uint32_t n = 0;
+    if (page)
+        keys[n++] = tagged('u', page, 0);
+    if (doc->n_words >= TITLE_WORDS_MIN)
+        keys[n++] = tagged('w', doc->whole_hash, 0);
+    if (doc->title_hash && doc->n_title_terms >= TITLE_WORDS_MIN)
+        keys[n++] = tagged('t', doc->title_hash, outlet_key);
+    if (doc->n_words >= TEXT_SIMHASH_WORDS) {
+        for (uint64_t i = 0; i < KEYS_OF_SIMHASH; i++)
+            keys[n++] = tagged('s', i, doc->simhash >> (16 * i) & 0xffff);
+    }
+    return n;
+}
+
 struct record *record_new(struct cluster *cluster, const struct cluster_record *from, int64_t event_ms) {
     const struct text_doc *doc = &cluster->doc;
     struct text_slice title = from->title, outlet = from->outlet;
@@ -43,12 +65,23 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
     size_t terms = doc->n_terms * sizeof(struct record_term);
     size_t anchors = doc->n_anchors * sizeof(struct text_anchor);
     size_t at = (sizeof(struct record) + terms + 7) & ~(size_t)7;
-    struct record *record = calloc(1, at + anchors + from->id.len + title.len + outlet.len + 1);
+    uint64_t keys[RECORD_KEYS];
+    struct text_slice owner = from->owner.len ? from->owner : from->outlet;
+    uint64_t outlet_key = owner.len ? text_hash(owner.data, owner.len) : OUTLET_UNKNOWN;
+    uint64_t page = text_url_hash(from->url);
+    uint32_t n_keys = name_keys(doc, page, outlet_key, keys);
+    size_t chains = n_keys * sizeof(struct key_link);
+    struct record *record = calloc(1, at + anchors + chains + from->id.len + title.len + outlet.len + 1);
     if (!record)
         return NULL;
-    record->anchors = (struct text_anchor *)((char *)record + at);
+    record->keys = (struct key_link *)((char *)record + at);
+    for (uint32_t i = 0; i < n_keys; i++)
+        record->keys[i].key = keys[i];
+    record->n_keys = (uint8_t)n_keys;
+    record->page = page != 0;
+    record->anchors = (struct text_anchor *)((char *)record + at + chains);
     memcpy(record->anchors, doc->anchors, anchors);
-    char *text = (char *)record + at + anchors;
+    char *text = (char *)record + at + chains + anchors;
     struct text_slice *copies[] = {&record->id, &record->title, &record->outlet};
     struct text_slice sources[] = {from->id, title, outlet};
     for (int i = 0; i < 3; i++) {
@@ -57,8 +90,7 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
         *copies[i] = (struct text_slice){text, sources[i].len};
         text += sources[i].len;
     }
-    struct text_slice owner = from->owner.len ? from->owner : from->outlet;
-    record->outlet_key = owner.len ? text_hash(owner.data, owner.len) : OUTLET_UNKNOWN;
+    record->outlet_key = outlet_key;
     record->outlet_term = UINT32_MAX;
     if (record->outlet_key != OUTLET_UNKNOWN)
         record->outlet_term = index_take(&cluster->index, ~record->outlet_key, 0, 0);
@@ -82,7 +114,7 @@ struct record *record_new(struct cluster *cluster, const struct cluster_record *
     record->n_words = doc->n_words;
     record->n_anchors = (uint8_t)doc->n_anchors;
     record->n_title_terms = (uint8_t)doc->n_title_terms;
-    record->id_hash = text_hash(from->id.data, from->id.len);
+    record->id_hash = (uint32_t)text_hash(from->id.data, from->id.len);
     return record;
 }
 
@@ -142,7 +174,7 @@ static int grow_keys(struct cluster *cluster) {
 }
 
 static struct key_link *link_of(struct record *record, uint64_t key) {
-    for (int i = 0; i < RECORD_KEYS; i++) {
+    for (int i = 0; i < record->n_keys; i++) {
         if (record->keys[i].key == key)
             return &record->keys[i];
     }
@@ -163,31 +195,7 @@ static void close_hole(struct cluster *cluster, uint32_t slot) {
     cluster->keys_used--;
 }
 
-static uint64_t tagged(uint64_t tag, uint64_t a, uint64_t b) {
-    uint64_t parts[3] = {tag, a, b};
-    return text_hash(parts, sizeof(parts));
-}
-
-/* Work out the record's keys; a key it has twice counts once. */
-static void name_keys(struct record *record, struct text_slice url) {
-    uint64_t keys[RECORD_KEYS] = {0};
-    int n = 0;
-    uint64_t page = text_url_hash(url);
-    if (page)
-        keys[n++] = tagged('u', page, 0);
-    if (record->n_words >= TITLE_WORDS_MIN)
-        keys[n++] = tagged('w', record->whole_hash, 0);
-    if (record->title_hash && record->n_title_terms >= TITLE_WORDS_MIN)
-        keys[n++] = tagged('t', record->title_hash, record->outlet_key);
-    if (record->n_words >= TEXT_SIMHASH_WORDS) {
-        for (uint64_t i = 0; i < KEYS_OF_SIMHASH; i++)
-            keys[n++] = tagged('s', i, record->simhash >> (16 * i) & 0xffff);
-    }
-    for (int i = 0; i < n; i++)
-        record->keys[i].key = keys[i];
-}
-
-int record_link(struct cluster *cluster, struct record *record, struct text_slice url) {
+int record_link(struct cluster *cluster, struct record *record) {
     if (cluster->n_records >= cluster->ids_size && grow_ids(cluster) != 0)
         return -ENOMEM;
     struct record **head = &cluster->ids[record->id_hash & (cluster->ids_size - 1)];
@@ -196,10 +204,12 @@ int record_link(struct cluster *cluster, struct record *record, struct text_slic
     cluster->n_records++;
     if (record->likeness == CLUSTER_COPY)
         return 0; /* the original answers for it */
-    name_keys(record, url);
-    for (int i = 0; i < RECORD_KEYS && record->keys[i].key; i++) {
-        if (cluster->keys_used * 2 >= cluster->keys_size && grow_keys(cluster) != 0)
+    while ((cluster->keys_used + record->n_keys) * 4ull >= cluster->keys_size * 3ull) {
+        if (grow_keys(cluster) != 0)
             return -ENOMEM;
+    }
+    record->linked = true;
+    for (int i = 0; i < record->n_keys; i++) {
         struct key_head *chain = &cluster->keys[key_slot(cluster, record->keys[i].key)];
         cluster->keys_used += chain->key == 0;
         chain->key = record->keys[i].key;
@@ -207,13 +217,12 @@ int record_link(struct cluster *cluster, struct record *record, struct text_slic
         if (chain->newest)
             link_of(chain->newest, chain->key)->newer = record;
         chain->newest = record;
-        record->n_keys++;
     }
     return 0;
 }
 
 static void unlink_keys(struct cluster *cluster, struct record *record) {
-    for (int i = 0; i < record->n_keys; i++) {
+    for (int i = 0; record->linked && i < record->n_keys; i++) {
         struct key_link *link = &record->keys[i];
         uint32_t slot = key_slot(cluster, link->key);
         if (link->older)
@@ -278,27 +287,21 @@ static enum cluster_likeness compare(const struct record *record, const struct r
     return CLUSTER_NEW;
 }
 
-struct record *record_like(struct cluster *cluster, const struct record *record, struct text_slice url,
+struct record *record_like(struct cluster *cluster, const struct record *record,
                            enum cluster_likeness *likeness) {
-    struct record named = *record;
     struct record *best = NULL;
-    bool page = text_url_hash(url) != 0;
     *likeness = CLUSTER_NEW;
-    memset(named.keys, 0, sizeof(named.keys));
-    name_keys(&named, url);
-    for (int i = 0; i < RECORD_KEYS && named.keys[i].key; i++) {
-        const struct key_head *chain = &cluster->keys[key_slot(cluster, named.keys[i].key)];
+    for (int i = 0; i < record->n_keys && *likeness != CLUSTER_COPY; i++) {
+        const struct key_head *chain = &cluster->keys[key_slot(cluster, record->keys[i].key)];
         struct record *older = chain->key ? chain->newest : NULL;
         for (int n = 0; older && n < CHAIN_MAX; n++) {
-            enum cluster_likeness found = compare(&named, older, i == 0 && page);
+            enum cluster_likeness found = compare(record, older, i == 0 && record->page);
             if (found > *likeness) {
                 *likeness = found;
                 best = older;
             }
-            older = link_of(older, named.keys[i].key)->older;
+            older = link_of(older, record->keys[i].key)->older;
         }
-        if (*likeness == CLUSTER_COPY)
-            break;
     }
     return best;
 }

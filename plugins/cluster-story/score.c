@@ -35,7 +35,7 @@ double score_rarity(const struct cluster *cluster, const struct term *term) {
 
 struct walker {
     uint32_t term;
-    double weight;
+    double weight; /* of the term for what is marked, times its rarity */
 };
 
 /* Keep the WALK_TERMS most telling terms that are not on every page. */
@@ -59,44 +59,53 @@ static double share(const struct story *story, uint32_t sum) {
 
 static void walk(struct cluster *cluster, const struct walker *walkers, uint32_t n) {
     if (++cluster->epoch == 0) {
-        memset(cluster->walk_epoch, 0, cluster->slots_capacity * sizeof(uint32_t));
+        for (uint32_t i = 0; i < cluster->n_slots; i++)
+            cluster->walk[i].epoch = 0;
         cluster->epoch = 1;
     }
     cluster->n_touched = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const struct term *term = &cluster->index.terms[walkers[i].term];
+        struct term *term = &cluster->index.terms[walkers[i].term];
+        const struct posting *postings = index_postings(term);
+        double weight = walkers[i].weight;
         for (uint32_t k = 0; k < term->n_stories; k++) {
-            struct posting posting = term->postings[k];
-            const struct story *story = cluster->stories[posting.story];
-            double add = walkers[i].weight * walkers[i].weight * share(story, story->terms[posting.at].sum);
-            if (cluster->walk_epoch[posting.story] != cluster->epoch) {
-                cluster->walk_epoch[posting.story] = cluster->epoch;
-                cluster->walk[posting.story] = 0;
-                cluster->touched[cluster->n_touched++] = posting.story;
+            struct slot *slot = &cluster->walk[postings[k].story];
+            if (slot->epoch != cluster->epoch) {
+                slot->epoch = cluster->epoch;
+                slot->walked = 0;
+                cluster->touched[cluster->n_touched++] = postings[k].story;
             }
-            cluster->walk[posting.story] += add;
+            slot->walked += weight * ((double)postings[k].sum * (double)slot->inverse);
         }
     }
 }
 
-static bool better(const struct candidate *a, const struct candidate *b) {
-    return a->score != b->score ? a->score > b->score : a->story->seq < b->story->seq;
+/* Slots are numbered as they come free, so that ties go by the story's age. */
+static bool better(const struct cluster *cluster, uint32_t a, uint32_t b) {
+    double x = cluster->walk[a].walked, y = cluster->walk[b].walked;
+    return x != y ? x > y : cluster->stories[a]->seq < cluster->stories[b]->seq;
 }
 
 /* The best of what the walk met, best first, `except` left out. */
 static uint32_t best_touched(const struct cluster *cluster, const struct story *except,
                              struct candidate *out) {
-    uint32_t n = 0;
+    uint32_t best[CANDIDATES_MAX], n = 0;
+    double least = 0;
     for (uint32_t i = 0; i < cluster->n_touched; i++) {
         uint32_t slot = cluster->touched[i];
-        struct candidate candidate = {.story = cluster->stories[slot], .score = cluster->walk[slot]};
-        if (candidate.story == except || (n == CANDIDATES_MAX && !better(&candidate, &out[n - 1])))
+        if (cluster->walk[slot].walked < least || cluster->stories[slot] == except ||
+            (n == CANDIDATES_MAX && !better(cluster, slot, best[n - 1])))
             continue;
         uint32_t at = n < CANDIDATES_MAX ? n++ : n - 1;
-        for (; at > 0 && better(&candidate, &out[at - 1]); at--)
-            out[at] = out[at - 1];
-        out[at] = candidate;
+        for (; at > 0 && better(cluster, slot, best[at - 1]); at--)
+            best[at] = best[at - 1];
+        best[at] = slot;
+        if (n == CANDIDATES_MAX)
+            least = cluster->walk[best[n - 1]].walked;
     }
+    for (uint32_t i = 0; i < n; i++)
+        out[i] =
+            (struct candidate){.story = cluster->stories[best[i]], .score = cluster->walk[best[i]].walked};
     return n;
 }
 
@@ -134,23 +143,40 @@ void score_mark(struct cluster *cluster, const struct record *record) {
     cluster->marked_mass = mass;
 }
 
-uint32_t score_candidates(struct cluster *cluster, const struct record *record, struct candidate *out) {
-    struct walker walkers[WALK_TERMS];
+/* Walk the WALK_TERMS terms that weigh most. What they leave out is the most that a story could share beyond
+ * what the walk will show. */
+static void walk_terms(struct cluster *cluster, const struct walker *terms, uint32_t n_terms) {
+    struct walker best[WALK_TERMS];
     uint32_t n = 0;
+    double all = 0;
+    for (uint32_t i = 0; i < n_terms; i++) {
+        all += terms[i].weight;
+        n = pick_walkers(cluster, best, n, terms[i].term, terms[i].weight);
+    }
+    walk(cluster, best, n);
+    for (uint32_t i = 0; i < n; i++)
+        all -= best[i].weight;
+    cluster->unwalked = all > 0 ? all : 0;
+}
+
+uint32_t score_candidates(struct cluster *cluster, const struct record *record, struct candidate *out) {
+    struct walker terms[TEXT_TERMS_MAX];
+    double top = rarity_top(cluster);
     score_mark(cluster, record);
     for (uint32_t i = 0; i < record->n_terms; i++) {
-        uint32_t term = record->terms[i].term;
-        n = pick_walkers(cluster, walkers, n, term, cluster->index.terms[term].weight);
+        const struct term *term = &cluster->index.terms[record->terms[i].term];
+        terms[i] = (struct walker){record->terms[i].term, (double)term->weight * rarity_under(term, top)};
     }
-    walk(cluster, walkers, n);
+    walk_terms(cluster, terms, record->n_terms);
     return best_touched(cluster, record->story, out);
 }
 
 static void mark_story(struct cluster *cluster, const struct story *story) {
     double top = rarity_top(cluster), square = 0, mass = 0;
     cluster->index.epoch++;
-    for (uint32_t i = 0; i < story->n_profile; i++) {
-        const struct story_term *entry = &story->terms[story->profile[i]];
+    uint32_t n = story_profile_size(story);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct story_term *entry = story_profile(story, i);
         struct term *term = &cluster->index.terms[entry->term];
         double weight = rarity_under(term, top) * share(story, entry->sum);
         term->epoch = cluster->index.epoch;
@@ -163,14 +189,16 @@ static void mark_story(struct cluster *cluster, const struct story *story) {
 }
 
 uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out) {
-    struct walker walkers[WALK_TERMS];
-    uint32_t n = 0;
+    struct walker terms[PROFILE_MAX];
+    double top = rarity_top(cluster);
     mark_story(cluster, story);
-    for (uint32_t i = 0; i < story->n_profile; i++) {
-        uint32_t term = story->terms[story->profile[i]].term;
-        n = pick_walkers(cluster, walkers, n, term, cluster->index.terms[term].weight);
+    uint32_t size = story_profile_size(story);
+    for (uint32_t i = 0; i < size; i++) {
+        uint32_t number = story_profile(story, i)->term;
+        const struct term *term = &cluster->index.terms[number];
+        terms[i] = (struct walker){number, (double)term->weight * rarity_under(term, top)};
     }
-    walk(cluster, walkers, n);
+    walk_terms(cluster, terms, size);
     return best_touched(cluster, story, out);
 }
 
@@ -181,8 +209,9 @@ uint32_t score_neighbours(struct cluster *cluster, const struct story *story, st
 static double profile_cosine(const struct cluster *cluster, const struct story *story, double *evidence) {
     double top = rarity_top(cluster), square = 0, dot = 0;
     *evidence = 0;
-    for (uint32_t i = 0; i < story->n_profile; i++) {
-        const struct story_term *entry = &story->terms[story->profile[i]];
+    uint32_t n = story_profile_size(story);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct story_term *entry = story_profile(story, i);
         const struct term *term = &cluster->index.terms[entry->term];
         double rarity = rarity_under(term, top);
         double weight = rarity * share(story, entry->sum);
@@ -202,6 +231,14 @@ static double profile_cosine(const struct cluster *cluster, const struct story *
  * about one event. */
 static double evidence_factor(const struct cluster *cluster, double evidence) {
     return evidence / (evidence + cluster->options.evidence * (1 + cluster->marked_mass / TITLE_MASS) / 2);
+}
+
+bool score_may_reach(const struct cluster *cluster, const struct candidate *candidate, double need) {
+    const struct story *story = candidate->story;
+    double dot = candidate->score + cluster->unwalked;
+    double evidence = dot * (1 + EVIDENCE_RISE * index_log2(story->n_reports));
+    double cosine = story->n_reports == 1 ? sqrt(2 * dot) / cluster->marked : 1;
+    return (cosine < 1 ? cosine : 1) * evidence_factor(cluster, evidence) >= need;
 }
 
 double score_with(const struct cluster *cluster, const struct record *record) {
@@ -309,7 +346,12 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     const struct cluster_options *options = &cluster->options;
     const struct story *story = candidate->story;
     candidate->profile = profile_cosine(cluster, story, &candidate->evidence);
-    candidate->member = best_member(cluster, candidate);
+    if (story->n_members == 1) {
+        candidate->nearest = story->members[0];
+        candidate->member = candidate->profile; /* they are one */
+    } else {
+        candidate->member = best_member(cluster, candidate);
+    }
     int64_t late = record->event_ms - story->last_ms, early = story->first_ms - record->event_ms;
     candidate->time = score_time(cluster, late > 0 ? late : early > 0 ? early : 0);
     candidate->outlet = outlet_penalty(cluster, record, story);

@@ -35,29 +35,32 @@ struct record_term {
     uint8_t title;
     uint8_t telling; /* names or counts what the title is about */
 };
+_Static_assert(TEXT_TERMS_MAX <= UINT8_MAX, "a record counts its terms in a byte");
 
 struct record {
     uint64_t seq;
     uint64_t version;
     struct story *story; /* borrowed */
     int64_t event_ms;
-    uint64_t outlet_key;  /* hash of the owner or outlet; OUTLET_UNKNOWN */
-    uint32_t outlet_term; /* counts the live records of that outlet in the index; UINT32_MAX: none */
+    uint64_t outlet_key; /* hash of the owner or outlet; OUTLET_UNKNOWN */
     uint64_t simhash, whole_hash, title_hash;
     uint64_t like;
+    struct record *next_by_id;           /* chain of the id table */
+    struct text_slice id, title, outlet; /* point behind the struct */
+    struct text_anchor *anchors;         /* also */
+    struct key_link *keys;               /* also */
+    uint32_t id_hash;
+    uint32_t outlet_term; /* counts the live records of that outlet in the index; UINT32_MAX: none */
     uint32_t n_words;
+    uint8_t n_terms;
     uint8_t likeness; /* enum cluster_likeness */
     uint8_t primary;
     uint8_t column; /* a list or notice by its form */
     uint8_t n_anchors;
-    uint8_t n_keys; /* of keys, those linked */
+    uint8_t n_keys; /* of keys, those it has */
     uint8_t n_title_terms;
-    uint32_t n_terms;
-    struct key_link keys[RECORD_KEYS];
-    struct record *next_by_id; /* chain of the id table */
-    uint64_t id_hash;
-    struct text_slice id, title, outlet; /* point behind the struct */
-    struct text_anchor *anchors;
+    bool page;   /* its first key is its address */
+    bool linked; /* it is known by its keys */
     struct record_term terms[];
 };
 
@@ -82,29 +85,36 @@ struct story_outlet {
 
 struct story {
     uint32_t slot; /* its number in postings, reused */
-    uint64_t seq;  /* of the join that founded it: its age and its name in the log */
-    char id[33];
-    struct record **members; /* owned array, order of joining */
     uint32_t n_members, members_capacity;
     uint32_t n_reports;
+    uint64_t seq;            /* of the join that founded it: its age and its name in the log */
+    struct record **members; /* owned array or &founder, order of joining */
+    struct record *founder;
     struct story_term *terms; /* owned */
     uint32_t n_terms, terms_capacity;
-    uint32_t *lookup; /* owned; open addressing over terms, position + 1 */
+    uint32_t *lookup; /* owned; open addressing over terms, position + 1; NULL while they are few */
+    uint32_t *ranked; /* owned; the PROFILE_MAX heaviest terms' positions, ties by hash; NULL: all terms */
     uint32_t lookup_size;
-    uint32_t profile[PROFILE_MAX]; /* positions in terms, heaviest first, ties by hash */
-    uint32_t n_profile;
-    struct story_anchor *anchors; /* owned */
     uint32_t n_anchors, anchors_capacity;
-    struct story_outlet *outlets; /* owned */
     uint32_t n_outlets, outlets_capacity;
-    uint64_t *events; /* owned: seqs of its events, to take back when it retires */
     uint32_t n_events, events_capacity;
+    struct story_anchor *anchors; /* owned */
+    struct story_outlet *outlets; /* owned, or &first_outlet */
+    struct story_outlet first_outlet;
+    uint64_t *events; /* owned: seqs of its events but the first, to take back when it retires */
     int64_t first_ms, last_ms;
     int64_t touched_ms; /* event clock at the last join or merge */
-    bool primary;
     struct cluster_memory memory;
     struct story *newer, *older; /* list by touch */
     struct story *next_by_seq;   /* chain of the seq table */
+    bool primary;
+};
+
+/* What is known of a slot while the terms of a record or story are walked. */
+struct slot {
+    double walked; /* what the walk adds up, valid for its epoch */
+    uint32_t epoch;
+    float inverse; /* one over the weight that all the story's reports could give a term */
 };
 
 struct candidate {
@@ -116,7 +126,7 @@ struct candidate {
     bool recurs; /* nearest is the same column on another day */
 };
 
-enum { CANDIDATES_MAX = 8, WALK_TERMS = 10, POSTINGS_MAX = 128, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
+enum { CANDIDATES_MAX = 8, WALK_TERMS = 8, POSTINGS_MAX = 96, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
 
 struct cluster {
     struct cluster_options options;
@@ -134,12 +144,12 @@ struct cluster {
     struct record **ids;   /* owned table of chains, by id */
     struct key_head *keys; /* owned table of chains, by near-duplicate key */
     uint32_t ids_size, keys_size, keys_used;
-    double *walk; /* owned, by slot: what the walk adds up */
-    uint32_t *walk_epoch;
+    struct slot *walk; /* owned, by slot */
     uint32_t *touched; /* owned, slots met by the walk */
     uint32_t n_touched, epoch;
-    double marked;           /* length of the vector whose terms are marked in the index */
-    double marked_mass;      /* and the sum of its weights */
+    double marked;      /* length of the vector whose terms are marked in the index */
+    double marked_mass; /* and the sum of its weights */
+    double unwalked;    /* the most that terms left out of the walk can add to a story's product with it */
     uint32_t marked_telling; /* and how many of them are telling */
     uint64_t next_seq;
     int64_t clock_ms;
@@ -152,28 +162,39 @@ int records_init(struct cluster *cluster);
 void records_finish(struct cluster *cluster);
 /* Make a live record from cluster->doc. Takes a reference to each of its terms. Gives it (record_free). */
 struct record *record_new(struct cluster *cluster, const struct cluster_record *from, int64_t event_ms);
+
 void record_free(struct cluster *cluster, struct record *record); /* also unlinks it */
 struct record *record_find(const struct cluster *cluster, struct text_slice id);
 /* Make it known by its id and, unless it is a copy, by its keys. 0 or -ENOMEM. */
-int record_link(struct cluster *cluster, struct record *record, struct text_slice url);
+int record_link(struct cluster *cluster, struct record *record);
 /* Whether two records are one column on two days: the same title at one outlet, and at least a day between
  * them. */
 bool record_recurs(const struct record *a, const struct record *b);
 /* The record that the one in hand copies or revises, and which of both; NULL: neither. */
-struct record *record_like(struct cluster *cluster, const struct record *record, struct text_slice url,
+struct record *record_like(struct cluster *cluster, const struct record *record,
                            enum cluster_likeness *likeness);
 
 /* ---- story.c: what a story is made of ---- */
 
-struct story *story_new(struct cluster *cluster, uint64_t seq, struct text_slice founder);
+struct story *story_new(struct cluster *cluster, uint64_t seq);
 void story_free(struct cluster *cluster, struct story *story); /* with its records */
 int story_add(struct cluster *cluster, struct story *story, struct record *record);
 int story_absorb(struct cluster *cluster, struct story *into, struct story *from); /* frees from */
 int story_note_event(struct story *story, uint64_t seq);
 void story_touch(struct cluster *cluster, struct story *story);
 struct story *story_by_seq(const struct cluster *cluster, uint64_t seq);
-/* The story's position of a term, or NULL. */
-const struct story_term *story_find(const struct cluster *cluster, const struct story *story, uint32_t term);
+/* The story's entry of a term, or NULL. */
+const struct story_term *story_find(const struct story *story, uint32_t term);
+/* Its id, which comes from the record that founded it. */
+void story_id(const struct story *story, char out[33]);
+
+/* The terms of its profile: the heaviest, or all while they are few. */
+static inline uint32_t story_profile_size(const struct story *story) {
+    return story->n_terms < PROFILE_MAX ? story->n_terms : PROFILE_MAX;
+}
+static inline const struct story_term *story_profile(const struct story *story, uint32_t i) {
+    return &story->terms[story->ranked ? story->ranked[i] : i];
+}
 
 /* ---- score.c ---- */
 
@@ -185,6 +206,9 @@ uint32_t score_candidates(struct cluster *cluster, const struct record *record, 
 uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out);
 /* Fill in a candidate's score for the record that score_candidates was last asked about. */
 void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate);
+/* Whether what the walk showed leaves a candidate a chance of that score. Its score must still be the walk's.
+ */
+bool score_may_reach(const struct cluster *cluster, const struct candidate *candidate, double need);
 /* How alike `other` and the story are that score_neighbours was last asked about. */
 double score_story(const struct cluster *cluster, const struct story *other);
 /* Make `record` the one that score_with compares to. */
