@@ -123,7 +123,12 @@ static telex_status run(struct feed *feed, uint32_t seq, uint32_t from, const in
             feed->seq[i] = seq;
             feed->rows[i] = rows ? rows[done + i] : done + i == n - 1 ? last : NULL;
         }
-        struct telex_batch batch = {sizeof(batch), size, ids + done, feed->pos, feed->seq, feed->rows};
+        struct telex_batch batch = {.size = sizeof(batch),
+                                    .n = size,
+                                    .token = ids + done,
+                                    .pos = feed->pos,
+                                    .seq = feed->seq,
+                                    .rows = feed->rows};
         status = feed->model_class->decode(feed->context, &batch);
     }
     return status;
@@ -145,7 +150,8 @@ telex_status feed_step(struct feed *feed, uint32_t n, const int32_t *ids, uint32
         feed->pos[i] = (int32_t)pos;
         feed->seq[i] = i;
     }
-    struct telex_batch batch = {sizeof(batch), n, ids, feed->pos, feed->seq, rows};
+    struct telex_batch batch = {
+        .size = sizeof(batch), .n = n, .token = ids, .pos = feed->pos, .seq = feed->seq, .rows = rows};
     return feed->model_class->decode(feed->context, &batch);
 }
 

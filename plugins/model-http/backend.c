@@ -223,7 +223,7 @@ static telex_status check_job(struct http_backend *b, const struct telex_job *jo
             job->messages[i]->role > TELEX_ROLE_ASSISTANT)
             return refuse(b, TELEX_INVALID, "a message has an unknown role or a bad size");
     const struct telex_sampler *s = job->sampler;
-    if (s && (s->size < sizeof(*s) || !(s->temperature >= 0.0f)))
+    if (s && (s->size < TELEX_UP_TO(struct telex_sampler, repeat_penalty) || !(s->temperature >= 0.0f)))
         return refuse(b, TELEX_INVALID, "the sampler has a bad size or temperature");
     return TELEX_OK;
 }
