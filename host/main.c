@@ -19,7 +19,8 @@ static const struct command commands[] = {
      cmd_validate},                                                                      /* cli/validate.c */
     {"graph", "CONFIG", "draw a pipeline as DOT", cmd_graph},                            /* cli/graph.c */
     {"plugins", "[NAME]", "list plugins, or show one's options and ports", cmd_plugins}, /* cli/plugins.c */
-    {"check", "PLUGIN.so", "does a plugin keep the contract?", cmd_check},               /* cli/check.c */
+    {"plugin", "new NAME", "begin a plugin of your own", cmd_plugin},      /* cli/plugin_new.c */
+    {"check", "PLUGIN.so", "does a plugin keep the contract?", cmd_check}, /* cli/check.c */
     {"stage", "NAME [-o KEY=VALUE]...", "one stage alone: JSONL in, JSONL out", cmd_stage}, /* cli/stage.c */
     {"model", "COMMAND", "models: list, pull, show, tokenize, generate, bench, compare",
      cmd_model}, /* cli/model.c */

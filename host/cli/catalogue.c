@@ -9,34 +9,10 @@
 #include <unistd.h>
 
 #include "../config_build.h"
-
-/* A file that belongs to the program: in the source tree when it runs from a build tree (build/host/telex),
- * else in the data folder of the installation. Gives the first that exists; NULL when none does. */
-static char *data_file(const char *in_source, const char *installed) {
-    char exe[PATH_MAX], *path = NULL;
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-    exe[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(exe, '/');
-    if (slash)
-        *slash = 0; /* the program's folder */
-    const char *last = strrchr(exe, '/');
-    bool build = last && strcmp(last, "/host") == 0;
-    int made = build ? asprintf(&path, "%s/%s", TELEX_SOURCE_ROOT, in_source)
-                     : asprintf(&path, "%s/%s/%s", exe, TELEX_DATA_DIR_FROM_BIN, installed);
-    if (made >= 0 && access(path, R_OK) == 0)
-        return path;
-    if (made >= 0)
-        free(path);
-    if (asprintf(&path, "%s/%s", TELEX_DATA_DIR, installed) < 0)
-        return NULL;
-    if (access(path, R_OK) == 0)
-        return path;
-    free(path);
-    return NULL;
-}
+#include "cli.h"
 
 char *catalogue_script(void) {
-    return data_file("scripts/model_fetch.py", "model_fetch.py");
+    return cli_data_file("scripts/model_fetch.py", "model_fetch.py");
 }
 
 /* The folder that holds models. Gives it. */
@@ -83,7 +59,7 @@ static int read_entries(struct catalogue *c, const struct node *models, const ch
 int catalogue_read(struct catalogue *out, FILE *errors) {
     memset(out, 0, sizeof(*out));
     const char *given = getenv("TELEX_CATALOGUE");
-    char *path = given && *given ? strdup(given) : data_file("configs/models.yaml", "models.yaml");
+    char *path = given && *given ? strdup(given) : cli_data_file("configs/models.yaml", "models.yaml");
     char *folder = models_folder();
     struct config_errors list = {0};
     struct node *tree = path ? tree_read(path, &list) : NULL;

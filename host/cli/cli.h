@@ -16,6 +16,7 @@ int cmd_run(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 int cmd_graph(int argc, char **argv);
 int cmd_plugins(int argc, char **argv);
+int cmd_plugin(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_stage(int argc, char **argv);
 int cmd_model(int argc, char **argv);
@@ -32,6 +33,11 @@ int cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 /* A registry over registry_default_dirs, or NULL with a line on stderr. */
 struct registry;
 struct registry *cli_registry(void);
+
+/* A file or folder that belongs to the program: in the source tree when it runs from a build tree
+ * (build/host/telex), else in the data folder of the installation. Gives the first that exists; NULL when none
+ * does. */
+char *cli_data_file(const char *in_source, const char *installed);
 
 /* Print indented and end the line. Takes value. */
 void cli_print_json(json_t *value);

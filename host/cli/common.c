@@ -2,9 +2,12 @@
 /* common.c - what the commands share. */
 #include "cli.h"
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../loader.h"
 
@@ -27,6 +30,29 @@ struct registry *cli_registry(void) {
     if (!registry)
         fprintf(stderr, "telex: out of memory\n");
     return registry;
+}
+
+char *cli_data_file(const char *in_source, const char *installed) {
+    char exe[PATH_MAX], *path = NULL;
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    exe[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(exe, '/');
+    if (slash)
+        *slash = 0; /* the program's folder */
+    const char *last = strrchr(exe, '/');
+    bool build = last && strcmp(last, "/host") == 0;
+    int made = build ? asprintf(&path, "%s/%s", TELEX_SOURCE_ROOT, in_source)
+                     : asprintf(&path, "%s/%s/%s", exe, TELEX_DATA_DIR_FROM_BIN, installed);
+    if (made >= 0 && access(path, R_OK) == 0)
+        return path;
+    if (made >= 0)
+        free(path);
+    if (asprintf(&path, "%s/%s", TELEX_DATA_DIR, installed) < 0)
+        return NULL;
+    if (access(path, R_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
 }
 
 void cli_print_json(json_t *value) {

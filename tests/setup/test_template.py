@@ -35,22 +35,85 @@ def installed(tmp_path_factory):
     return {"root": root, "program": program, "env": {"PKG_CONFIG_PATH": str(pkgconfig.parent)}}
 
 
+KINDS = ["signal", "cluster", "write", "wire", "filter"]
+
+
+def new(installed, folder, name):
+    run(installed["program"], "plugin", "new", name, cwd=folder)
+    return folder / name
+
+
+def build(installed, folder):
+    sanitize = [] if SANITIZE == "none" else [f"-Db_sanitize={SANITIZE}", "-Db_lundef=false"]
+    run("meson", "setup", "build", "--werror", *sanitize, cwd=folder, env=installed["env"])
+    run("ninja", "-C", "build", cwd=folder)
+    return folder / "build" / f"{folder.name}.so"
+
+
 @pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return pathlib.Path(shutil.copytree(SOURCE / "sdk" / "template", tmp_path_factory.mktemp("outside") / "mine"))
+def template(installed, tmp_path_factory):
+    return new(installed, tmp_path_factory.mktemp("outside"), "filter-words")
 
 
 @pytest.fixture(scope="module")
 def plugin(installed, template):
-    sanitize = [] if SANITIZE == "none" else [f"-Db_sanitize={SANITIZE}", "-Db_lundef=false"]
-    run("meson", "setup", "build", "--werror", *sanitize, cwd=template, env=installed["env"])
-    run("ninja", "-C", "build", cwd=template)
-    return template / "build" / "filter-words.so"
+    return build(installed, template)
 
 
-def test_the_template_builds_outside_with_three_statements(template):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_builds_and_its_own_test_passes(installed, kind, tmp_path):
+    """With the installed package alone: the program, the headers, the SDK's library."""
+    folder = new(installed, tmp_path, f"{kind}-mine")
+    build(installed, folder)
+    env = {"TELEX": str(installed["program"]), "HOME": str(tmp_path), "XDG_RUNTIME_DIR": ""}
+    run("meson", "test", "-C", "build", "--print-errorlogs", "--timeout-multiplier", "5", cwd=folder, env=env)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "build", "meson.build", "plugin.c", "tests"]
+    assert not [path for path in folder.rglob("*") if path.is_file() and "build" not in path.parts
+                and any(mark in path.read_text() for mark in ("@NAME@", "@ROLE@"))]
+    # And the test can fail.
+    out = folder / "tests" / "out.jsonl"
+    out.write_text(out.read_text().replace("mine", "").replace("a", "b"))
+    failed = subprocess.run(["meson", "test", "-C", "build"], cwd=folder, env={**os.environ, **env}, capture_output=True)
+    assert failed.returncode != 0
+
+
+def test_the_new_plugins_make_a_wire_together(installed, telex, tmp_path):
+    for kind in KINDS:
+        build(installed, new(installed, tmp_path, f"{kind}-mine"))
+    (tmp_path / "lines.txt").write_text("Bank cuts rates\nStorm closes port\nBank explains its cut\n")
+    config = tmp_path / "wire.yaml"
+    config.write_text("""
+pipeline: mine
+journal: {path: mine.journal}
+stages:
+  signal: {plugin: signal-mine/build/signal-mine.so, options: {path: lines.txt}}
+  filter: {plugin: filter-mine/build/filter-mine.so, from: signal}
+  cluster: {plugin: cluster-mine/build/cluster-mine.so, from: filter}
+  write: {plugin: write-mine/build/write-mine.so, from: cluster, isolation: thread}
+  wire: {plugin: wire-mine/build/wire-mine.so, from: write, options: {path: published.txt}}
+""")
+    done = telex("run", "--once", config)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "published.txt").read_text() == "Bank cuts rates\n"
+
+
+@pytest.mark.parametrize("args, code, text", [
+    (["nope"], 2, "'nope' does not begin with a kind; say --kind, or call it such as filter-nope"),
+    (["signal-Mine"], 2, "is no name for a plugin; use lower case letters, digits and hyphens, a letter first"),
+    (["signal-mine", "--kind", "tool"], 2, "no kind 'tool'; there are signal, cluster, write, wire and filter"),
+    (["signal-mine", "here"], 1, "here: File exists"),
+    ([], 2, "how is it to be called? such as signal-mine"),
+])
+def test_what_cannot_be_made_is_said(telex, tmp_path, args, code, text):
+    (tmp_path / "here").mkdir()
+    done = telex("plugin", "new", *args)
+    assert done.returncode == code and text in done.stderr
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_the_template_builds_outside_with_four_statements(template):
     statements = [line for line in (template / "meson.build").read_text().splitlines() if not line.startswith(" ")]
-    assert [s.split("(")[0] for s in statements] == ["project", "telex = dependency", "shared_module"]
+    assert [s.split("(")[0] for s in statements] == ["project", "telex = dependency", "plugin = shared_module", "test"]
     for line in (template / "plugin.c").read_text().splitlines():
         if line.startswith("#include"):
             assert line.split("<")[1].split("/")[0].rstrip(">") in {"telex-sdk", "telex", "ctype.h", "stdlib.h"}

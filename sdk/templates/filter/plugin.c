@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filter-words - adds the number of words to each record and drops records that are too short.
+/* @NAME@ - adds the number of words to each record and drops records that are too short.
  *
  * A start for a plugin of your own: rename the file, the name in the tables and in meson.build, and write
  * your own process. It keeps nothing between two records, so the host may repeat any step. */
@@ -14,7 +14,7 @@ struct words {
 };
 
 /* What a config may set. The host checks it, fills in defaults, and documents it in `telex plugins
- * filter-words`. */
+ * @NAME@`. */
 static const struct telex_option *const options[] = {
     TELEX_OPTION(.name = "least", .type = TELEX_INT, .offset = offsetof(struct words, least), .initial = "1",
                  .min = 0, .max = 1e6, .doc = "drop records with fewer words"),
@@ -98,7 +98,7 @@ static const struct telex_stage stage = {
     .size = sizeof(stage),
     .role = TELEX_FILTER,
     .max_outputs = 1,
-    .name = "filter-words",
+    .name = "@NAME@",
     .version = "0.1.0",
     .doc = "adds the number of words to each record",
     .ports = ports,
@@ -108,4 +108,4 @@ static const struct telex_stage stage = {
     .destroy = words_destroy,
 };
 
-TELEX_STAGE_PLUGIN(stage, "filter-words", "0.1.0", "Apache-2.0", "adds the number of words to each record")
+TELEX_STAGE_PLUGIN(stage, "@NAME@", "0.1.0", "Apache-2.0", "adds the number of words to each record")
