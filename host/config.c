@@ -357,7 +357,8 @@ static void read_stage(struct build *b, const char *name, const struct node *map
     stage->attempts = (uint32_t)build_int(b, map, path, "attempts", 3, 1, 1000);
     stage->retries = (uint32_t)build_int(b, map, path, "retries", 30, 0, 1000000);
     stage->retry_ms = build_duration(b, map, path, "retry", "500ms");
-    stage->open_steps = (uint32_t)build_int(b, map, path, "open_steps", write ? 1 : 64, 1, 4096);
+    int64_t steps = write ? 1 : stage->isolation == ISOLATION_PROCESS ? 512 : 64;
+    stage->open_steps = (uint32_t)build_int(b, map, path, "open_steps", steps, 1, 4096);
     stage->timeout_ms = build_duration(b, map, path, "timeout", write ? "600s" : "30s");
     stage->critical = build_flag(b, map, path, "critical", false);
     read_stage_models(b, stage, map, path);

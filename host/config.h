@@ -67,7 +67,7 @@ struct config_stage {
     uint32_t attempts;                 /* failures that count before quarantine; default 3 */
     uint32_t retries;                  /* RETRY answers before quarantine; default 30 */
     int64_t retry_ms;                  /* pause before the first retry, doubling up to 60 s; default 500 ms */
-    uint32_t open_steps;               /* at most this many at once; default 1 for role write, 64 otherwise */
+    uint32_t open_steps;               /* at once; default 1 for role write, else 512 in a process, 64 here */
     int64_t timeout_ms;                /* per step; default 30 s, 600 s for role write */
     bool critical;                     /* the pipeline stops when this stage fails for good */
     size_t *models;                    /* indices into models; [0] answers to "" */

@@ -78,6 +78,17 @@ static void on_runner_died(void *arg, const char *why) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+static void on_gather(void *arg, bool begins) {
+    struct stage *stage = ((struct instance *)arg)->stage;
+    if (begins) {
+        steps_gather(stage);
+        return;
+    }
+    pthread_mutex_lock(&stage->engine->lock);
+    steps_gathered_locked(stage);
+    engine_unlock(stage->engine);
+}
+
 /* The same in a process of its own: the proxy stands for the plugin, models are opened over there. */
 static telex_status create_isolated(struct instance *instance) {
     struct stage *stage = instance->stage;
@@ -97,7 +108,9 @@ static telex_status create_isolated(struct instance *instance) {
                                 .models = models,
                                 .n_models = n,
                                 .died = on_runner_died,
-                                .died_arg = instance};
+                                .died_arg = instance,
+                                .gather = on_gather,
+                                .gather_arg = instance};
     telex_status status = isolate_create(&spec, &instance->host, &instance->self);
     free(models);
     return status;

@@ -18,7 +18,7 @@
 
 #include "runner/setup.h"
 
-enum { OUTGOING_MAX = 1 << 16, LENT_MAX = 1 << 20 };
+enum { OUTGOING_MAX = 1 << 16, LENT_MAX = 1 << 20, WAKE_EVERY = 64 };
 
 /* ---- messages ---- */
 
@@ -50,12 +50,17 @@ static int keep(struct isolate *iso, const struct message *message, const void *
     return 0;
 }
 
-int isolate_send_slot(struct isolate *iso, const struct message *message, uint64_t slot_bytes, bool passes) {
+/* The same for a slot that was filled already and stays (`passes` false) or passes. */
+static int send_slot(struct isolate *iso, const struct message *message, const void *beside,
+                     uint64_t slot_bytes, bool passes) {
     if (iso->dead)
         return 0;
-    int err = iso->first ? -EAGAIN : link_send_slot(&iso->out, message, slot_bytes, passes);
-    if (err == -EAGAIN)
-        err = keep(iso, message, NULL, slot_bytes, passes);
+    int err = iso->first ? -EAGAIN : link_send_slot(&iso->out, message, beside, slot_bytes, passes);
+    return err == -EAGAIN ? keep(iso, message, beside, slot_bytes, passes) : err;
+}
+
+int isolate_send_slot(struct isolate *iso, const struct message *message, uint64_t slot_bytes, bool passes) {
+    int err = send_slot(iso, message, NULL, slot_bytes, passes);
     link_wake(&iso->out);
     return err;
 }
@@ -84,8 +89,9 @@ void isolate_flush(struct isolate *iso) {
     struct outgoing *o;
     bool sent = false;
     while ((o = iso->first)) {
-        int err = o->slot_bytes ? link_send_slot(&iso->out, &o->message, o->slot_bytes, o->passes)
-                                : link_send(&iso->out, o->message, o->inline_bytes, o->message.inline_size);
+        int err = o->slot_bytes
+                      ? link_send_slot(&iso->out, &o->message, o->inline_bytes, o->slot_bytes, o->passes)
+                      : link_send(&iso->out, o->message, o->inline_bytes, o->message.inline_size);
         if (err == -EAGAIN)
             break;
         iso->first = o->next;
@@ -215,6 +221,11 @@ static void free_isolate(struct isolate *iso) {
     struct lease_node *node;
     while ((node = lease_take_any(&iso->steps)))
         free(node);
+    free(iso->spent);
+    for (; iso->free_steps; iso->free_steps = (struct step *)(void *)node) {
+        node = iso->free_steps->node.next;
+        free(iso->free_steps);
+    }
     for (struct outgoing *next, *o = iso->first; o; o = next) {
         next = o->next;
         free(o);
@@ -242,6 +253,8 @@ static struct isolate *new_isolate(const struct isolate_spec *spec, const struct
     iso->runner = strdup(spec->runner ? spec->runner : runner);
     iso->died = spec->died;
     iso->died_arg = spec->died_arg;
+    iso->gather = spec->gather;
+    iso->gather_arg = spec->gather_arg;
     iso->create_timeout_ms = spec->create_timeout_ms ? spec->create_timeout_ms : 180000;
     iso->start_timeout_ms = spec->start_timeout_ms ? spec->start_timeout_ms : 60000;
     iso->stop_timeout_ms = spec->stop_timeout_ms ? spec->stop_timeout_ms : 5000;
@@ -254,6 +267,7 @@ static struct isolate *new_isolate(const struct isolate_spec *spec, const struct
     iso->output[0].level = TELEX_INFO;
     iso->output[1].level = TELEX_WARN;
     iso->last = &iso->first;
+    iso->nap_ms = -1;
     iso->free_lent = UINT32_MAX;
     iso->start_error = 1;
     pthread_mutex_init(&iso->lock, NULL);
@@ -365,32 +379,75 @@ static telex_status put_off(struct isolate *iso, telex_lease lease, struct telex
     return iso->host->fail(iso->host, lease, TELEX_AGAIN, telex_text(why));
 }
 
+static struct step *new_step_locked(struct isolate *iso) {
+    struct step *step = iso->free_steps;
+    if (step)
+        iso->free_steps = (struct step *)(void *)step->node.next;
+    else if (!(step = malloc(sizeof(*step))))
+        return NULL;
+    step->spoiled = TELEX_OK;
+    return step;
+}
+
+/* Where schema and id lie in the body; false when they do not. */
+static bool find_head(const struct telex_view *view, struct delivered *head) {
+    uintptr_t body = (uintptr_t)view->body.data;
+    uint64_t schema_at = (uintptr_t)view->schema.data - body, id_at = (uintptr_t)view->id.data - body;
+    if (schema_at > view->body.size || id_at > view->body.size || view->body.size > TELEX_BODY_MAX_BYTES)
+        return false;
+    *head = (struct delivered){view->version, (uint32_t)schema_at, (uint32_t)view->schema.size,
+                               (uint32_t)id_at, (uint32_t)view->id.size};
+    return true;
+}
+
+/* Lend a record and hand it over as a step. False: no room, nothing was done. */
+static bool deliver_locked(struct isolate *iso, telex_lease lease, struct telex_rec *in,
+                           const struct telex_view *view) {
+    struct delivered head;
+    struct message m = {.type = TO_DELIVER, .lease = lease, .slot_size = view->body.size};
+    struct step *step = new_step_locked(iso);
+    m.a = step ? isolate_lend(iso, in, view->body, &m.slot) : 0;
+    if (m.a == 0) {
+        free(step);
+        return false;
+    }
+    uint64_t n = view->id.size < TELEX_ID_MAX_BYTES ? view->id.size : TELEX_ID_MAX_BYTES;
+    memcpy(step->id, view->id.data, n);
+    step->id[n] = 0;
+    step->node.lease = lease;
+    m.b = step->number = ++iso->deliveries;
+    bool known = find_head(view, &head);
+    m.inline_size = known ? sizeof(head) : 0;
+    lease_add(&iso->steps, &step->node);
+    (void)send_slot(iso, &m, known ? &head : NULL, view->body.size, false);
+    if (!iso->holds || ++iso->n_unwoken % WAKE_EVERY == 0)
+        link_wake(&iso->out);
+    return true;
+}
+
 static telex_status isolate_process(void *self, telex_lease lease, struct telex_rec *in) {
     struct isolate *iso = self;
     struct telex_view view = {.size = sizeof(view)};
-    struct step *step = calloc(1, sizeof(*step));
-    if (!step || iso->host->view(iso->host, in, &view) != TELEX_OK) {
-        free(step);
+    if (iso->host->view(iso->host, in, &view) != TELEX_OK)
         return TELEX_AGAIN;
-    }
     iso->host->retain(iso->host, in);
-    step->node.lease = lease;
-    memcpy(step->id, view.id.data, view.id.size < TELEX_ID_MAX_BYTES ? view.id.size : TELEX_ID_MAX_BYTES);
-    struct message m = {.type = TO_DELIVER, .lease = lease, .slot_size = view.body.size};
     pthread_mutex_lock(&iso->lock);
     bool dead = iso->dead || iso->stopped;
-    m.a = dead ? 0 : isolate_lend(iso, in, view.body, &m.slot);
-    if (m.a != 0) {
-        m.b = step->number = ++iso->deliveries;
-        lease_add(&iso->steps, &step->node);
-        (void)isolate_send_slot(iso, &m, view.body.size, false);
-    }
+    bool delivered = !dead && deliver_locked(iso, lease, in, &view);
     pthread_mutex_unlock(&iso->lock);
-    if (m.a != 0)
+    if (delivered)
         return TELEX_PENDING;
-    free(step);
     return put_off(iso, lease, in,
                    dead ? "the stage's runner is gone" : "the stage holds all the records it may");
+}
+
+void isolate_hold(void *self, bool holds) {
+    struct isolate *iso = self;
+    pthread_mutex_lock(&iso->lock);
+    iso->holds = holds;
+    if (!holds && !iso->dead)
+        link_wake(&iso->out);
+    pthread_mutex_unlock(&iso->lock);
 }
 
 static void tell(struct isolate *iso, struct message m) {

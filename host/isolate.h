@@ -55,6 +55,10 @@ struct isolate_spec {
      * must not call isolate_stop or isolate_destroy there. NULL is fine. */
     void (*died)(void *arg, const char *why);
     void *died_arg;
+    /* What the runner said is heard in runs: told before one begins and after it, on the proxy's thread, so
+     * that completions can be taken together. NULL is fine. */
+    void (*gather)(void *arg, bool begins);
+    void *gather_arg;
 };
 
 /* Start a runner and create the instance in it. Everything in spec but strings of `died_arg` is borrowed
@@ -65,6 +69,9 @@ telex_status isolate_create(const struct isolate_spec *spec, const struct telex_
 /* start, process, on_credit, on_timer, cancel, drain, stop and destroy of an isolated instance; no create,
  * ports or options, which are the plugin's own. */
 extern const struct telex_stage isolate_stage;
+
+/* Between true and false the runner is not woken for every record that process() gives it. [strand] */
+void isolate_hold(void *self, bool holds);
 
 /* Kill the runner, for a step past its deadline; what follows is as for a crash, with `why` as the reason.
  * [any] */

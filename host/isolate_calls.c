@@ -85,12 +85,14 @@ static const char *hear_text(struct isolate *iso, const struct message *m, struc
 
 /* ---- records ---- */
 
+static const char not_held[] = "it let go of a record that it does not hold";
+
 static const char *hear_release(struct isolate *iso, uint64_t handle) {
     pthread_mutex_lock(&iso->lock);
     struct telex_rec *rec = isolate_take_back(iso, handle);
     pthread_mutex_unlock(&iso->lock);
     if (!rec)
-        return "it let go of a record that it does not hold";
+        return not_held;
     iso->host->release(iso->host, rec);
     return NULL;
 }
@@ -142,7 +144,7 @@ static const char *hear_get(struct isolate *iso, const struct message *m, struct
 
 static const char *hear_open(struct isolate *iso, const struct message *m) {
     struct message answer = answer_to(m, TELEX_LIMIT);
-    struct step *step = calloc(1, sizeof(*step));
+    struct step *step = calloc(1, sizeof(*step)); /* number 0: opened by the stage */
     if (step)
         answer.status = iso->host->open(iso->host, &step->node.lease);
     if (answer.status == TELEX_OK) {
@@ -157,11 +159,23 @@ static const char *hear_open(struct isolate *iso, const struct message *m) {
     return NULL;
 }
 
+/* A step that ended; its memory is used again from the next one on. */
+static void spend_locked(struct isolate *iso, struct step *step) {
+    if (iso->spent) {
+        iso->spent->node.next = iso->free_steps ? &iso->free_steps->node : NULL;
+        iso->free_steps = iso->spent;
+    }
+    iso->spent = step;
+}
+
 static const char *hear_complete(struct isolate *iso, const struct message *m) {
     pthread_mutex_lock(&iso->lock);
     struct step *step = (struct step *)(void *)lease_take(&iso->steps, m->lease);
-    if (step)
+    struct telex_rec *rec = m->a != 0 ? isolate_take_back(iso, m->a) : NULL;
+    if (step) {
         iso->turn_ms = isolate_clock_ms();
+        spend_locked(iso, step);
+    }
     pthread_mutex_unlock(&iso->lock);
     telex_status result = TELEX_INVALID, status = m->status;
     if (!step) {
@@ -173,9 +187,10 @@ static const char *hear_complete(struct isolate *iso, const struct message *m) {
     }
     if (step)
         result = iso->host->complete(iso->host, m->lease, status);
-    free(step);
     answer_status(iso, m, result);
-    return m->a != 0 ? hear_release(iso, m->a) : NULL;
+    if (rec)
+        iso->host->release(iso->host, rec);
+    return m->a != 0 && !rec ? not_held : NULL;
 }
 
 /* An output that the runner let pass and the host did not: the step cannot end well. */
@@ -220,8 +235,8 @@ static const char *hear_output(struct isolate *iso, const struct message *m, str
 }
 
 static const char *hear_forward(struct isolate *iso, const struct message *m) {
-    struct step *step = find_step(iso, m->lease);
     pthread_mutex_lock(&iso->lock);
+    struct step *step = (struct step *)(void *)lease_find(&iso->steps, m->lease);
     struct lent *lent = isolate_lent(iso, m->a);
     struct telex_rec *rec = lent ? lent->rec : NULL;
     pthread_mutex_unlock(&iso->lock);

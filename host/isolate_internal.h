@@ -70,6 +70,8 @@ struct isolate {
     char *name, *runner;           /* owned */
     void (*died)(void *arg, const char *why);
     void *died_arg;
+    void (*gather)(void *arg, bool begins);
+    void *gather_arg;
     int64_t create_timeout_ms, start_timeout_ms, stop_timeout_ms;
     const struct telex_kv *kv; /* NULL: the host has none */
     const struct telex_metrics *metrics;
@@ -81,6 +83,8 @@ struct isolate {
     struct line_reader output[2];
     struct region ours, theirs;
     struct link_in in;
+    int nap_ms;         /* how long to sleep before looking by itself; -1: until woken */
+    struct step *spent; /* owned; ended, to join free_steps */
     int32_t known_metrics[METRICS_MAX];
     size_t n_metrics;
 
@@ -93,6 +97,9 @@ struct isolate {
     struct lent *lent; /* owned */
     uint32_t n_lent, free_lent;
     struct lease_table steps;
+    struct step *free_steps; /* owned, linked by node.next */
+    bool holds;              /* a batch of deliveries is under way */
+    uint32_t n_unwoken;
     struct call *calls;
     uint64_t last_call, deliveries;
     int64_t turn_ms;     /* when the runner last completed a step, and so could turn to the next */

@@ -15,7 +15,9 @@
 
 #include <telex-sdk/message.h>
 
-enum { BATCH_MESSAGES = 256, END_GRACE_MS = 500 };
+/* A runner with more to do says what it completed without waking this thread at once (remote_complete), so
+ * the thread looks by itself for a while after it last heard something. */
+enum { BATCH_MESSAGES = 512, END_GRACE_MS = 500, NAP_FIRST_MS = 2, NAP_LAST_MS = 16 };
 
 static void break_off(struct isolate *iso, const char *rule) {
     char why[WHY_BYTES];
@@ -27,12 +29,13 @@ static void break_off(struct isolate *iso, const char *rule) {
 
 /* Hear at most a batch. 1 when there may be more, 0 when the ring was empty, -1 when the rules were broken.
  */
-static int hear_batch(struct isolate *iso, uint8_t *inline_bytes) {
+static int hear_messages(struct isolate *iso, uint8_t *inline_bytes) {
     struct message m;
     for (int i = 0; i < BATCH_MESSAGES; i++) {
         int got = link_take(&iso->in, &m, inline_bytes);
         if (got == 0)
             return 0;
+        iso->nap_ms = NAP_FIRST_MS;
         struct telex_bytes payload;
         const char *rule = NULL;
         if (got < 0)
@@ -48,6 +51,15 @@ static int hear_batch(struct isolate *iso, uint8_t *inline_bytes) {
         link_done(&iso->in);
     }
     return 1;
+}
+
+static int hear_batch(struct isolate *iso, uint8_t *inline_bytes) {
+    if (iso->gather)
+        iso->gather(iso->gather_arg, true);
+    int more = hear_messages(iso, inline_bytes);
+    if (iso->gather)
+        iso->gather(iso->gather_arg, false);
+    return more;
 }
 
 static void flush(struct isolate *iso) {
@@ -77,7 +89,10 @@ static bool wait_for_runner(struct isolate *iso, bool sleeps) {
                             {.fd = iso->output[0].fd, .events = POLLIN},
                             {.fd = iso->output[1].fd, .events = POLLIN}};
     uint64_t count;
-    if (poll(fds, 5, sleeps ? -1 : 0) <= 0)
+    int n = poll(fds, 5, sleeps ? iso->nap_ms : 0);
+    if (n == 0 && sleeps)
+        iso->nap_ms = iso->nap_ms >= NAP_LAST_MS ? -1 : 2 * iso->nap_ms;
+    if (n <= 0)
         return false;
     if (fds[1].revents)
         (void)!read(iso->wake_host, &count, sizeof(count));

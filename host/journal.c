@@ -24,7 +24,7 @@
 #include "journal_schema.h"
 #include "log.h"
 
-enum { OPS_PER_COMMIT = 1024, FULL_DISK_PAUSE_MS = 500 };
+enum { OPS_PER_COMMIT = 8192, FULL_DISK_PAUSE_MS = 500 };
 
 static int64_t wall_ms(void) {
     struct timespec now;

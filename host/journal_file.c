@@ -126,7 +126,7 @@ static int open_writer(struct journal *j, const char *pipeline, char *why, size_
     exec(j->db, "PRAGMA journal_mode = WAL");
     exec(j->db,
          j->durability == DURABILITY_FULL ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-    exec(j->db, "PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 2000; PRAGMA trusted_schema = OFF");
+    exec(j->db, "PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 8000; PRAGMA trusted_schema = OFF");
     int err = check_layout(j, pipeline, why, why_size);
     for (int i = 0; err == 0 && i < S_WRITE_COUNT; i++)
         if (sqlite3_prepare_v3(j->db, write_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &j->stmt[i], NULL) !=

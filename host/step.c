@@ -292,6 +292,8 @@ bool steps_are_gathered(const struct stage *stage) {
 void steps_gathered_locked(struct stage *stage) {
     gathering = NULL;
     steps_hand_over_locked(stage);
+    if (!stage->engine->holds_back)
+        strand_wake_next_locked(stage);
 }
 
 /* ---- completion ---- */

@@ -349,8 +349,13 @@ static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t 
         !take_batch_locked(instance, now_ms, due_ms))
         return false;
     int64_t began_ms = tick_ms();
+    bool isolated = instance->calls == &isolate_stage;
     enter_locked(instance);
+    if (isolated)
+        isolate_hold(instance->self, true);
     process_batch(instance);
+    if (isolated)
+        isolate_hold(instance->self, false);
     leave_batch_locked(instance);
     if (!instance->dead) {
         adapt_batch_locked(instance, tick_ms() - began_ms);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_AGAIN_MS = 1000 };
+enum { LOOK_AGAIN_MS = 1000, PASS_ON_AT = 64 };
 
 static _Noreturn void end(int status, const char *why) {
     if (why) {
@@ -56,30 +56,28 @@ static void hear_answer(struct remote *remote, const struct message *m, struct t
     pthread_mutex_unlock(&remote->lock);
 }
 
-static void hear_delivery(struct remote *remote, const struct message *m, struct telex_bytes body,
-                          struct work *work) {
-    work->rec = rec_create(m->a, body);
-    if (!work->rec || remote_lease_opened(remote, m->lease, false) < 0)
+/* Pass on what has gathered. */
+static void pass_on(struct remote *remote, struct work_list *heard) {
+    if (heard->n > 0 && !strand_add_all(remote, heard))
         end(EXIT_MEMORY, "telex-runner: out of memory");
-    strand_add(remote, work);
 }
 
-static void hear_setup(struct remote *remote, struct telex_bytes payload, struct work *work) {
-    work->data = malloc(payload.size + 1);
-    if (!work->data)
+static void copy_setup(struct telex_bytes payload, struct work *work) {
+    uint8_t *data = malloc(payload.size + 1);
+    if (!data)
         end(EXIT_MEMORY, "telex-runner: out of memory");
-    memcpy(work->data, payload.data, payload.size);
-    work->size = payload.size;
-    strand_add(remote, work);
+    memcpy(data, payload.data, payload.size);
+    work->body = (struct telex_bytes){data, payload.size};
 }
 
-static void hear_message(struct remote *remote, const struct message *m, struct telex_bytes payload) {
-    struct work *work;
+static void hear_message(struct remote *remote, const struct message *m, struct telex_bytes payload,
+                         const uint8_t *inline_bytes, struct work_list *heard) {
     switch (m->type) {
     case TO_ANSWER:
         hear_answer(remote, m, payload);
         return;
     case TO_CANCEL:
+        pass_on(remote, heard); /* the lease is known to the strand before it is cancelled */
         strand_cancel(remote, m->lease);
         return;
     case TO_CREATE:
@@ -94,20 +92,17 @@ static void hear_message(struct remote *remote, const struct message *m, struct 
     default:
         end(EXIT_PROTOCOL, "telex-runner: the host sent a message of an unknown type");
     }
-    work = calloc(1, sizeof(*work));
-    if (!work)
+    struct work work = {.kind = m->type, .call = m->call, .a = m->a, .b = m->b, .lease = m->lease};
+    if (m->type == TO_DELIVER) {
+        work.body = payload;
+        if (m->slot_size != 0 && m->inline_size == sizeof(work.head))
+            memcpy(&work.head, inline_bytes, sizeof(work.head));
+    } else if (m->type == TO_CREATE)
+        copy_setup(payload, &work);
+    if (!work_add(heard, &work))
         end(EXIT_MEMORY, "telex-runner: out of memory");
-    work->kind = m->type;
-    work->call = m->call;
-    work->a = m->a;
-    work->b = m->b;
-    work->lease = m->lease;
-    if (m->type == TO_DELIVER)
-        hear_delivery(remote, m, payload, work);
-    else if (m->type == TO_CREATE)
-        hear_setup(remote, payload, work);
-    else
-        strand_add(remote, work);
+    if (heard->n >= PASS_ON_AT)
+        pass_on(remote, heard);
 }
 
 static void wait_for_host(void) {
@@ -127,16 +122,18 @@ void *hear_main(void *arg) {
     struct remote *remote = arg;
     static uint8_t inline_bytes[INLINE_MAX_BYTES];
     struct message m;
+    struct work_list heard = {NULL, 0, 0};
     for (;;) {
         int got = link_take(&remote->in, &m, inline_bytes);
         if (got > 0) {
             struct telex_bytes payload;
             if (!link_payload(&remote->in, &m, inline_bytes, &payload))
                 end(EXIT_PROTOCOL, "telex-runner: the host named a slot that is not there");
-            hear_message(remote, &m, payload);
+            hear_message(remote, &m, payload, inline_bytes, &heard);
             link_done(&remote->in);
             continue;
         }
+        pass_on(remote, &heard);
         if (got < 0)
             end(EXIT_PROTOCOL, "telex-runner: the host broke the protocol");
         if (link_is_awaited(&remote->in)) {

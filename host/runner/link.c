@@ -111,7 +111,11 @@ static void ring_write(const struct link_out *out, uint64_t at, const void *data
 
 static bool has_room(struct link_out *out, uint64_t bytes) {
     /* A reader ahead of the writer makes `used` huge: no room, ever; its owner will be ended for silence. */
-    uint64_t used = out->written - atomic_load(&out->theirs->read);
+    if (RING_BYTES - (out->written - out->seen_read) >= bytes)
+        return true;
+    uint64_t read = atomic_load(&out->theirs->read), used = out->written - read;
+    if (used <= RING_BYTES)
+        out->seen_read = read;
     if (used <= RING_BYTES && RING_BYTES - used >= bytes)
         return true;
     atomic_store(&out->mine->ring_full, 1);
@@ -133,10 +137,11 @@ static int put(struct link_out *out, const struct message *message, const void *
     return 0;
 }
 
-int link_send_slot(struct link_out *out, const struct message *message, uint64_t slot_bytes, bool passes) {
+int link_send_slot(struct link_out *out, const struct message *message, const void *beside,
+                   uint64_t slot_bytes, bool passes) {
     if (passes && reserve_flight(out) < 0)
         return -ENOMEM;
-    int err = put(out, message, NULL);
+    int err = put(out, message, beside);
     if (err < 0 || !passes)
         return err;
     struct flight flight = {out->written, message->slot, slot_bytes};
@@ -156,7 +161,7 @@ int link_send(struct link_out *out, struct message message, const void *payload,
     if (message.slot == 0)
         return -ENOMEM;
     memcpy(link_at(out, message.slot), payload, bytes);
-    int err = link_send_slot(out, &message, bytes, true);
+    int err = link_send_slot(out, &message, NULL, bytes, true);
     if (err < 0)
         link_slot_give(out, message.slot, bytes);
     return err;

@@ -35,10 +35,10 @@ struct link_out {
     struct region_page *mine;
     const struct region_page *theirs;
     struct arena arena;
-    uint64_t written;
-    uint32_t woken;         /* the nap that was last interrupted */
-    int wake_fd;            /* eventfd, borrowed */
-    struct flight *flights; /* owned: a queue in a ring of n_flights_max, a power of two */
+    uint64_t written, seen_read; /* seen_read: how far the reader had come when it was last asked */
+    uint32_t woken;              /* the nap that was last interrupted */
+    int wake_fd;                 /* eventfd, borrowed */
+    struct flight *flights;      /* owned: a queue in a ring of n_flights_max, a power of two */
     size_t first_flight, n_flights, n_flights_max;
 };
 
@@ -58,8 +58,9 @@ static inline uint8_t *link_at(const struct link_out *out, uint64_t slot) {
  * full (the other side will wake this one), -ENOMEM when the arena is. Nothing was sent then. */
 int link_send(struct link_out *out, struct message message, const void *payload, uint64_t bytes);
 /* Send a message whose slot the caller has filled in; `passes`: the slot comes back once the message is
- * taken. */
-int link_send_slot(struct link_out *out, const struct message *message, uint64_t slot_bytes, bool passes);
+ * taken. `beside`: message->inline_size bytes that travel in the ring. */
+int link_send_slot(struct link_out *out, const struct message *message, const void *beside,
+                   uint64_t slot_bytes, bool passes);
 /* Wake the other side if it sleeps. */
 void link_wake(struct link_out *out);
 

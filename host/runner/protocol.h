@@ -76,13 +76,21 @@ struct message {
     int32_t status;
     uint32_t port;
 };
+
+/* Where the host found what it reads of a body, so that a runner need not look again. */
+struct delivered {
+    uint64_t version;
+    uint32_t schema_at, schema_size, id_at, id_size; /* in the body */
+};
+
 static_assert(sizeof(struct message) == 64 && sizeof(struct message) % 8 == 0, "one cache line");
 
 /* Host to runner. Text, keys and bodies are the payload: inline, or the slot when slot_size is not 0. */
 enum {
     TO_CREATE = 1, /* question. payload: msgpack map, see setup.h */
     TO_START,      /* question */
-    TO_DELIVER,    /* lease, a: record handle, b: number of the delivery from 1, payload: body */
+    TO_DELIVER,    /* lease, a: record handle, b: number of the delivery from 1, payload: body; inline beside
+                      its slot: struct delivered, or nothing */
     TO_CREDIT,
     TO_TIMER,   /* a: timer */
     TO_CANCEL,  /* lease */

@@ -14,6 +14,8 @@
 
 #include <telex-sdk/table.h>
 
+enum { WAKE_EVERY = 64 };
+
 static struct remote *remote_of(const struct telex_host *host) {
     return host->impl;
 }
@@ -106,14 +108,25 @@ void remote_log(struct remote *remote, int32_t level, const char *format, ...) {
 
 /* ---- records ---- */
 
-struct telex_rec *rec_create(uint64_t handle, struct telex_bytes body) {
-    struct telex_rec *rec = calloc(1, sizeof(*rec));
+static struct telex_bytes part_of(struct telex_bytes body, uint32_t at, uint32_t size) {
+    struct telex_bytes part = {body.data + at, size};
+    return part;
+}
+
+struct telex_rec *rec_create(uint64_t handle, struct telex_bytes body, const struct delivered *head) {
+    struct telex_rec *rec = malloc(sizeof(*rec));
     if (!rec)
         return NULL;
     rec->handle = handle;
     rec->body = body;
     atomic_init(&rec->refs, 1);
-    (void)telex_scan_head(body, &rec->head);
+    if (head && head->id_size > 0 && (uint64_t)head->schema_at + head->schema_size <= body.size &&
+        (uint64_t)head->id_at + head->id_size <= body.size) {
+        rec->head.version = head->version;
+        rec->head.schema = part_of(body, head->schema_at, head->schema_size);
+        rec->head.id = part_of(body, head->id_at, head->id_size);
+    } else
+        (void)telex_scan_head(body, &rec->head);
     return rec;
 }
 
@@ -164,7 +177,7 @@ static telex_status host_get(const struct telex_host *host, telex_lease lease, c
     telex_status status = remote_ask(remote_of(host), m, payload, n + id.size, &q);
     if (status == TELEX_OK) {
         struct telex_bytes body = {q.data, q.size};
-        *out = rec_create(q.a, body);
+        *out = rec_create(q.a, body, NULL);
         if (!*out) {
             struct message release = {.type = FROM_RELEASE, .a = q.a};
             remote_say(remote_of(host), release, NULL, 0, false);
@@ -181,16 +194,25 @@ static struct open_lease *find_lease(struct remote *remote, telex_lease lease) {
     return (struct open_lease *)(void *)lease_find(&remote->leases, lease);
 }
 
-int remote_lease_opened(struct remote *remote, telex_lease lease, bool begun) {
-    struct open_lease *open = calloc(1, sizeof(*open));
+/* Whether the lease was cancelled before it was open here. */
+static bool was_cancelled(const struct remote *remote, telex_lease lease) {
+    for (size_t i = 0; i < remote->n_early; i++)
+        if (remote->early[i] == lease)
+            return true;
+    return false;
+}
+
+int remote_lease_begin(struct remote *remote, telex_lease lease) {
+    struct open_lease *open = malloc(sizeof(*open));
     if (!open)
         return -ENOMEM;
     open->node.lease = lease;
-    open->begun = begun;
+    open->outputs = 0;
     pthread_mutex_lock(&remote->lock);
+    bool cancelled = open->cancelled = was_cancelled(remote, lease);
     lease_add(&remote->leases, &open->node);
     pthread_mutex_unlock(&remote->lock);
-    return 0;
+    return !cancelled;
 }
 
 bool remote_lease_is_open(struct remote *remote, telex_lease lease) {
@@ -200,28 +222,33 @@ bool remote_lease_is_open(struct remote *remote, telex_lease lease) {
     return open;
 }
 
-bool remote_lease_begin(struct remote *remote, telex_lease lease) {
-    pthread_mutex_lock(&remote->lock);
-    struct open_lease *open = find_lease(remote, lease);
-    bool go = open && !open->cancelled;
-    if (go)
-        open->begun = true;
-    pthread_mutex_unlock(&remote->lock);
-    return go;
-}
-
 static telex_status host_open(const struct telex_host *host, telex_lease *out) {
     struct message m = {.type = FROM_OPEN};
     struct question q = {.stays = false};
     telex_status status = remote_ask(remote_of(host), m, NULL, 0, &q);
     if (status == TELEX_OK) {
         *out = q.a;
-        if (remote_lease_opened(remote_of(host), q.a, true) < 0)
+        if (remote_lease_begin(remote_of(host), q.a) < 0)
             status =
                 remote_complete(remote_of(host), q.a, TELEX_RETRY, 0) == TELEX_OK ? TELEX_AGAIN : TELEX_FATAL;
     }
     question_finish(&q);
     return status;
+}
+
+/* A completion was sent. While the strand goes on to other steps, the host is woken only now and then: it
+ * looks by itself for a while (NAP_LAST_MS of isolate_serve.c, longer than a tick here) after it was woken.
+ */
+static void wake_for_completion(struct remote *remote) {
+    struct timespec tick;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+    int64_t now_ms = (int64_t)tick.tv_sec * 1000 + tick.tv_nsec / 1000000;
+    bool soon = strand_is_this() && remote->goes_on;
+    if (soon && now_ms == remote->woken_ms && ++remote->n_unwoken < WAKE_EVERY)
+        return;
+    remote->n_unwoken = 0;
+    remote->woken_ms = now_ms;
+    link_wake(&remote->out);
 }
 
 telex_status remote_complete(struct remote *remote, telex_lease lease, telex_status status,
@@ -231,7 +258,7 @@ telex_status remote_complete(struct remote *remote, telex_lease lease, telex_sta
     struct lease_node *open = lease_take(&remote->leases, lease);
     if (open) {
         (void)send_locked(remote, m, NULL, 0);
-        link_wake(&remote->out);
+        wake_for_completion(remote);
     }
     pthread_mutex_unlock(&remote->lock);
     free(open);
@@ -346,7 +373,7 @@ static bool output_is_good(const struct remote *remote, uint32_t port, struct te
 static int send_output(struct remote *remote, const struct message *m, uint64_t capacity) {
     static const struct timespec pause = {0, 100000};
     int err;
-    while ((err = link_send_slot(&remote->out, m, capacity, true)) == -EAGAIN) {
+    while ((err = link_send_slot(&remote->out, m, NULL, capacity, true)) == -EAGAIN) {
         link_wake(&remote->out);
         pthread_mutex_unlock(&remote->lock);
         nanosleep(&pause, NULL);
@@ -455,23 +482,9 @@ static int64_t host_now_ms(const struct telex_host *host, int32_t clock) {
 
 static telex_status host_post(const struct telex_host *host, void (*fn)(void *arg), void *arg) {
     struct remote *remote = remote_of(host);
-    struct work *work = calloc(1, sizeof(*work));
-    if (!work || !fn) {
-        free(work);
-        return TELEX_CANCELLED;
-    }
-    work->kind = WORK_POSTED;
-    work->fn = fn;
-    work->arg = arg;
-    pthread_mutex_lock(&remote->work_lock);
-    bool stopping = remote->stopping;
-    pthread_mutex_unlock(&remote->work_lock);
-    if (stopping) {
-        free(work);
-        return TELEX_CANCELLED;
-    }
-    strand_add(remote, work);
-    return TELEX_OK;
+    struct work work = {.kind = WORK_POSTED, .fn = fn, .arg = arg};
+    bool posted = fn && !atomic_load(&remote->stopping) && strand_add(remote, &work);
+    return posted ? TELEX_OK : TELEX_CANCELLED;
 }
 
 static void host_exhausted(const struct telex_host *host) {
@@ -508,7 +521,6 @@ int remote_init(struct remote *remote, const char *name) {
     remote->host = table;
     remote->host.impl = remote;
     remote->name = name;
-    remote->last = &remote->first;
     pthread_mutex_init(&remote->lock, NULL);
     pthread_mutex_init(&remote->work_lock, NULL);
     pthread_cond_init(&remote->work_came, NULL);
@@ -534,5 +546,7 @@ void remote_finish(struct remote *remote) {
     free(remote->loans);
     free(remote->base);
     free(remote->cancels);
+    free(remote->early);
+    free(remote->queue.items);
     setup_finish(&remote->setup);
 }

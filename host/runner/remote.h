@@ -37,7 +37,6 @@ struct telex_rec {
 struct open_lease {
     struct lease_node node;
     uint32_t outputs; /* committed or lent */
-    bool begun;       /* the plugin has heard of it */
     bool cancelled;
 };
 
@@ -64,15 +63,19 @@ struct question {
 /* What the strand does next. */
 enum { WORK_POSTED = 200, WORK_IO };
 struct work {
-    struct work *next;
     uint32_t kind; /* TO_CREATE .. TO_DESTROY, WORK_POSTED, WORK_IO */
     uint64_t call, a, b;
     telex_lease lease;
-    struct telex_rec *rec; /* TO_DELIVER: one reference */
-    uint8_t *data;         /* TO_CREATE: owned */
-    uint64_t size;
+    struct telex_bytes body; /* TO_DELIVER: in the host's region; TO_CREATE: owned */
+    struct delivered head;   /* TO_DELIVER: where the host found what it reads; all zero: not said */
     void (*fn)(void *arg);
     void *arg;
+};
+
+/* In order. */
+struct work_list {
+    struct work *items; /* owned */
+    size_t n, capacity;
 };
 
 struct watcher; /* watch.c */
@@ -97,12 +100,17 @@ struct remote {
     struct open_loan *loans; /* owned */
     size_t n_loans;
     uint64_t last_loan;
-    char *base; /* telex.http/1's answer, owned */
+    char *base;         /* telex.http/1's answer, owned */
+    telex_lease *early; /* owned: cancelled before the strand came to them */
+    size_t n_early, n_early_max;
+    uint32_t n_unwoken; /* completions since the host was last woken for one */
+    int64_t woken_ms;   /* when that was */
 
     pthread_mutex_t work_lock;
     pthread_cond_t work_came;
-    struct work *first, **last;
-    bool stopping; /* work but the end of life is dropped */
+    struct work_list queue;
+    atomic_bool stopping; /* work but the end of life is dropped */
+    bool goes_on;         /* the strand's own: it has more to do after this */
 
     pthread_mutex_t cancel_lock;
     pthread_cond_t cancel_came;
@@ -131,16 +139,15 @@ void question_finish(struct question *question);
 __attribute__((format(printf, 3, 4))) void remote_log(struct remote *remote, int32_t level,
                                                       const char *format, ...);
 
-/* A record from the host's region, with one reference. NULL when out of memory. */
-struct telex_rec *rec_create(uint64_t handle, struct telex_bytes body);
+/* A record from the host's region, with one reference. `head` may be NULL or say nothing: then the body is
+ * scanned. NULL when out of memory. */
+struct telex_rec *rec_create(uint64_t handle, struct telex_bytes body, const struct delivered *head);
 /* Drop a reference; the handle to tell the host when it was the last, else 0. */
 uint64_t rec_drop(struct telex_rec *rec);
 
-/* Remember a lease that the host opened; `begun`: the plugin opened it. 0 or -ENOMEM. */
-int remote_lease_opened(struct remote *remote, telex_lease lease, bool begun);
+/* Remember a lease that the plugin is about to hear of. 1, 0 when it was cancelled before, or -ENOMEM. */
+int remote_lease_begin(struct remote *remote, telex_lease lease);
 bool remote_lease_is_open(struct remote *remote, telex_lease lease);
-/* The plugin is about to hear of a lease. false when it was cancelled or closed before. */
-bool remote_lease_begin(struct remote *remote, telex_lease lease);
 /* End a lease with the release of a record (0: none) in the same message. */
 telex_status remote_complete(struct remote *remote, telex_lease lease, telex_status status, uint64_t release);
 
@@ -151,12 +158,18 @@ const void *services_ext(const struct telex_host *host, const char *id);
 void *hear_main(void *remote); /* a thread; ends the process when the host is gone or breaks the rules */
 
 /* ---- strand.c ---- */
-void strand_add(struct remote *remote, struct work *work); /* takes */
-int strand_main(struct remote *remote);                    /* until destroy; the exit status */
+/* Add work to a list; false when out of memory. */
+bool work_add(struct work_list *list, const struct work *work);
+/* Queue work for the strand, in order, and empty the list. What a work owns goes along. False when out of
+ * memory: nothing was queued. */
+bool strand_add_all(struct remote *remote, struct work_list *list);
+bool strand_add(struct remote *remote, const struct work *work);
+bool strand_is_this(void);              /* called on the strand */
+int strand_main(struct remote *remote); /* until destroy; the exit status */
 void strand_cancel(struct remote *remote, telex_lease lease);
 static inline void doing(struct remote *remote, uint32_t what) {
     struct region_page *page = (struct region_page *)(void *)remote->ours.base;
-    atomic_store(&page->doing, what);
+    atomic_store_explicit(&page->doing, what, memory_order_release);
 }
 
 /* ---- watch.c: telex.io/1 ---- */

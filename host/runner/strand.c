@@ -5,42 +5,84 @@
  * knows which leases were never begun. */
 #include "remote.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "confine.h"
 
-static void free_work(struct work *work) {
-    if (work)
-        free(work->data);
-    free(work);
+static _Thread_local bool this_is_strand;
+
+bool strand_is_this(void) {
+    return this_is_strand;
 }
 
-void strand_add(struct remote *remote, struct work *work) {
-    work->next = NULL;
+static bool work_reserve(struct work_list *list, size_t more) {
+    size_t n = list->capacity ? list->capacity : 64;
+    while (n < list->n + more)
+        n *= 2;
+    if (n == list->capacity)
+        return true;
+    struct work *items = realloc(list->items, n * sizeof(*items));
+    if (!items)
+        return false;
+    list->items = items;
+    list->capacity = n;
+    return true;
+}
+
+bool work_add(struct work_list *list, const struct work *work) {
+    if (!work_reserve(list, 1))
+        return false;
+    list->items[list->n++] = *work;
+    return true;
+}
+
+bool strand_add_all(struct remote *remote, struct work_list *list) {
     pthread_mutex_lock(&remote->work_lock);
-    if (work->kind == TO_STOP || work->kind == TO_DESTROY)
-        remote->stopping = true;
-    bool was_empty = remote->first == NULL;
-    *remote->last = work;
-    remote->last = &work->next;
-    if (was_empty)
+    bool was_empty = remote->queue.n == 0, room = work_reserve(&remote->queue, list->n);
+    for (size_t i = 0; room && i < list->n; i++) {
+        const struct work *work = &list->items[i];
+        if (work->kind == TO_STOP || work->kind == TO_DESTROY)
+            atomic_store(&remote->stopping, true);
+        remote->queue.items[remote->queue.n++] = *work;
+    }
+    if (was_empty && room)
         pthread_cond_signal(&remote->work_came);
     pthread_mutex_unlock(&remote->work_lock);
+    if (room)
+        list->n = 0;
+    return room;
 }
 
-static struct work *next_work(struct remote *remote, bool *dropped) {
+bool strand_add(struct remote *remote, const struct work *work) {
+    struct work copy = *work;
+    struct work_list one = {&copy, 1, 1};
+    return strand_add_all(remote, &one);
+}
+
+/* Nothing waits and all that came has been begun, so no early cancel is of use any more. */
+static void forget_early(struct remote *remote) {
+    pthread_mutex_lock(&remote->lock);
+    remote->n_early = 0;
+    link_wake(&remote->out); /* the host hears of what was completed before this thread sleeps */
+    pthread_mutex_unlock(&remote->lock);
+}
+
+/* Take all that waits, in exchange for an empty list. */
+static void take_works(struct remote *remote, struct work_list *works) {
+    works->n = 0;
     pthread_mutex_lock(&remote->work_lock);
-    while (!remote->first)
+    if (remote->queue.n == 0)
+        forget_early(remote);
+    while (remote->queue.n == 0)
         pthread_cond_wait(&remote->work_came, &remote->work_lock);
-    struct work *work = remote->first;
-    remote->first = work->next;
-    if (!remote->first)
-        remote->last = &remote->first;
-    *dropped = remote->stopping && work->kind != TO_STOP && work->kind != TO_DESTROY && work->call == 0;
+    struct work_list taken = remote->queue;
+    remote->queue = *works;
+    *works = taken;
     pthread_mutex_unlock(&remote->work_lock);
-    return work;
 }
 
 /* ---- cancelling ---- */
@@ -82,15 +124,29 @@ static void add_cancel(struct remote *remote, telex_lease lease) {
     pthread_cond_signal(&remote->cancel_came);
 }
 
+/* Remember a lease that the strand has not come to. The lock is held. */
+static void add_early(struct remote *remote, telex_lease lease) {
+    if (remote->n_early == remote->n_early_max) {
+        size_t n = remote->n_early_max ? 2 * remote->n_early_max : 16;
+        telex_lease *early = realloc(remote->early, n * sizeof(*early));
+        if (!early)
+            return; /* only a hint is lost */
+        remote->early = early;
+        remote->n_early_max = n;
+    }
+    remote->early[remote->n_early++] = lease;
+}
+
 void strand_cancel(struct remote *remote, telex_lease lease) {
     pthread_mutex_lock(&remote->lock);
     struct open_lease *open = (struct open_lease *)(void *)lease_find(&remote->leases, lease);
     if (open)
         open->cancelled = true;
-    bool tell = open && open->begun;
+    else
+        add_early(remote, lease);
     pthread_mutex_unlock(&remote->lock);
     pthread_mutex_lock(&remote->cancel_lock);
-    if (tell && remote->self && !remote->canceller_ends)
+    if (open && remote->self && !remote->canceller_ends)
         add_cancel(remote, lease);
     pthread_mutex_unlock(&remote->cancel_lock);
 }
@@ -125,9 +181,10 @@ static const void *load_plugin(const struct plugin_desc *plugin, char *why, size
 
 static telex_status do_create(struct remote *remote, const struct work *work) {
     char why[512];
-    struct telex_bytes body = {work->data, work->size};
     doing(remote, DOING_LOAD);
-    if (setup_read(&remote->setup, body) < 0 || strcmp(remote->setup.plugin.class_id, TELEX_CLASS_STAGE) != 0)
+    int err = setup_read(&remote->setup, work->body);
+    free((void *)(uintptr_t)work->body.data);
+    if (err < 0 || strcmp(remote->setup.plugin.class_id, TELEX_CLASS_STAGE) != 0)
         return refuse(remote, "the runner does not understand its set-up");
     if (confine_limits(&remote->setup.limits, why, sizeof(why)) < 0)
         return refuse(remote, why);
@@ -150,13 +207,19 @@ static telex_status do_create(struct remote *remote, const struct work *work) {
 static void do_deliver(struct remote *remote, const struct work *work) {
     struct region_page *page = (struct region_page *)(void *)remote->ours.base;
     doing(remote, DOING_PROCESS);
-    atomic_store(&page->begun, work->b);
+    atomic_store_explicit(&page->begun, work->b, memory_order_release);
     telex_status status = TELEX_FATAL;
-    if (!remote_lease_begin(remote, work->lease))
+    struct telex_rec *rec = rec_create(work->a, work->body, &work->head);
+    int go = rec ? remote_lease_begin(remote, work->lease) : -ENOMEM;
+    if (go < 0) {
+        fprintf(stderr, "telex-runner: out of memory\n");
+        _exit(EXIT_MEMORY);
+    }
+    if (go == 0)
         status = TELEX_CANCELLED;
     else if (remote->stage->process)
-        status = remote->stage->process(remote->self, work->lease, work->rec);
-    uint64_t release = rec_drop(work->rec);
+        status = remote->stage->process(remote->self, work->lease, rec);
+    uint64_t release = rec_drop(rec);
     if (status != TELEX_PENDING) {
         (void)remote_complete(remote, work->lease, status, release);
     } else if (release != 0) {
@@ -228,24 +291,30 @@ static telex_status perform(struct remote *remote, const struct work *work) {
     return TELEX_OK;
 }
 
-int strand_main(struct remote *remote) {
-    for (;;) {
-        bool dropped;
-        struct work *work = next_work(remote, &dropped);
-        uint32_t kind = work->kind;
-        if (dropped) {
-            (void)rec_drop(work->rec);
-            free_work(work);
-            continue;
-        }
-        telex_status status = perform(remote, work);
-        doing(remote, DOING_NOTHING);
-        if (work->call != 0) {
-            struct message m = {.type = FROM_ANSWER, .call = work->call, .status = status};
-            remote_say(remote, m, NULL, 0, true);
-        }
-        free_work(work);
-        if (kind == TO_DESTROY)
-            return 0;
+/* One piece of work. False after the last, destroy. */
+static bool do_work(struct remote *remote, const struct work *work) {
+    bool ends = work->kind == TO_STOP || work->kind == TO_DESTROY;
+    if (!ends && work->call == 0 && atomic_load_explicit(&remote->stopping, memory_order_relaxed))
+        return true;
+    telex_status status = perform(remote, work);
+    doing(remote, DOING_NOTHING);
+    if (work->call != 0) {
+        struct message m = {.type = FROM_ANSWER, .call = work->call, .status = status};
+        remote_say(remote, m, NULL, 0, true);
     }
+    return work->kind != TO_DESTROY;
+}
+
+int strand_main(struct remote *remote) {
+    struct work_list works = {NULL, 0, 0};
+    this_is_strand = true;
+    for (bool lives = true; lives;) {
+        take_works(remote, &works);
+        for (size_t i = 0; lives && i < works.n; i++) {
+            remote->goes_on = i + 1 < works.n;
+            lives = do_work(remote, &works.items[i]);
+        }
+    }
+    free(works.items);
+    return 0;
 }

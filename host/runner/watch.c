@@ -34,14 +34,10 @@ struct watcher {
 };
 
 static void add_ready(struct remote *remote, uint64_t number, uint32_t events) {
-    struct work *work = calloc(1, sizeof(*work));
-    if (!work)
-        return;
-    work->kind = WORK_IO;
-    work->a = number;
-    work->b = (events & (EPOLLIN | EPOLLHUP | EPOLLERR) ? TELEX_READABLE : 0u) |
-              (events & (EPOLLOUT | EPOLLERR) ? TELEX_WRITABLE : 0u);
-    strand_add(remote, work);
+    struct work work = {.kind = WORK_IO, .a = number};
+    work.b = (events & (EPOLLIN | EPOLLHUP | EPOLLERR) ? TELEX_READABLE : 0u) |
+             (events & (EPOLLOUT | EPOLLERR) ? TELEX_WRITABLE : 0u);
+    (void)strand_add(remote, &work);
 }
 
 static void *watcher_main(void *arg) {

@@ -46,7 +46,7 @@ static struct message hear(void) {
 
 static void raw(uint32_t type, uint64_t lease, uint64_t a, uint64_t slot, uint64_t slot_size) {
     struct message m = {.type = type, .lease = lease, .a = a, .slot = slot, .slot_size = slot_size};
-    while (link_send_slot(&out, &m, 0, false) != 0)
+    while (link_send_slot(&out, &m, NULL, 0, false) != 0)
         usleep(100);
     link_wake(&out);
 }
