@@ -26,6 +26,8 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, float ep
     vf sum = vf_zero();
     vf scale;
 
+    for (size_t i = 0; i < n; i += 16) /* other cores wrote it: see fetch_acts() */
+        __builtin_prefetch(x + i);
     for (size_t i = 0; i < n; i += 16)
         sum = vf_fma(vf_load(x + i), vf_load(x + i), sum);
     scale = vf_all(1.0f / sqrtf(vf_sum(sum) / (float)n + eps));

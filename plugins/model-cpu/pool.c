@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pool.c - a few threads that walk a list of steps together.
  *
- * Each step has one word: the number of the walk, how many pieces it has, which is next. A piece is taken by
- * a compare-and-swap of the whole word, so a thread that slept through the end of a walk finds another number
- * there and takes nothing. `tick` grows whenever somebody may have something to wake up for: a walk begins or
- * a step ends. */
+ * Handing a cache line from one core to another may cost more than a piece of work. So every thread has a
+ * share of a step's pieces and takes from it by a counter on a line of its own; only when the others are slow
+ * to finish does it look into their shares. Counters carry the number of the walk: whoever finds an older
+ * number starts the count anew, a thread that slept through the end of a walk finds a newer one and takes
+ * nothing, and nothing has to be reset in between. `tick` grows whenever somebody may have something to wake
+ * up for: a walk begins or a step ends. */
 #include "pool.h"
 
 #include <errno.h>
@@ -18,11 +20,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SPINS = 3000, CACHE_LINE = 64, PIECE_BITS = 20, WALK_BITS = 24 };
+enum { SPINS = 3000, SPINS_BEFORE_HELPING = 60, CACHE_LINE = 64 };
 
-struct step {
-    _Atomic uint64_t word; /* walk << 40 | pieces << 20 | next */
-    atomic_uint done;
+/* walk << 32 | count. A walk's number is 32 bits wide and may wrap around. */
+typedef _Atomic uint64_t counted;
+
+/* A count on a line of its own. */
+struct counter {
+    _Alignas(CACHE_LINE) counted word;
 };
 
 struct member {
@@ -38,13 +43,15 @@ struct pool {
     struct steps {
         struct steps *older; /* outgrown lists stay until the end: a late thread may look at one */
         size_t n;
-        struct step at[];
+        counted *pieces;      /* [n] of each step */
+        struct counter *done; /* [n] pieces done */
+        struct counter *next; /* (n, n_threads) pieces taken of a thread's share */
     } * _Atomic steps;
     atomic_size_t n_steps;
     pool_fn _Atomic fn;
     void *_Atomic arg;
     atomic_bool stopping;
-    _Alignas(CACHE_LINE) atomic_uint walk; /* number of the current walk, WALK_BITS wide */
+    _Alignas(CACHE_LINE) atomic_uint walk; /* number of the current walk */
     _Alignas(CACHE_LINE) atomic_uint tick;
     atomic_uint sleepers;
 };
@@ -55,110 +62,180 @@ static void relax(void) {
 #endif
 }
 
+/* What somebody may sleep for has happened. They count themselves before they look for it a last time. */
 static void wake_all(struct pool *pool) {
+    if (atomic_load(&pool->sleepers) == 0)
+        return;
     atomic_fetch_add(&pool->tick, 1);
-    if (atomic_load(&pool->sleepers) > 0)
-        syscall(SYS_futex, &pool->tick, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, &pool->tick, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Return soon after tick is no longer `old`. */
-static void sleep_on(struct pool *pool, uint32_t old) {
-    atomic_fetch_add(&pool->sleepers, 1);
-    if (atomic_load(&pool->tick) == old)
-        syscall(SYS_futex, &pool->tick, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
-    atomic_fetch_sub(&pool->sleepers, 1);
+static void sleep_until(struct pool *pool, bool (*happened)(const void *), const void *arg) {
+    for (bool done = false; !done;) {
+        uint32_t tick;
+
+        atomic_fetch_add(&pool->sleepers, 1);
+        tick = atomic_load(&pool->tick);
+        done = happened(arg);
+        if (!done)
+            syscall(SYS_futex, &pool->tick, FUTEX_WAIT_PRIVATE, tick, NULL, NULL, 0);
+        atomic_fetch_sub(&pool->sleepers, 1);
+    }
+}
+
+static bool spin_until(bool (*happened)(const void *), const void *arg, int spins) {
+    for (int i = 0; i < spins; i++) {
+        if (happened(arg))
+            return true;
+        relax();
+    }
+    return false;
+}
+
+static uint64_t count_of(uint32_t walk, uint32_t n) {
+    return (uint64_t)walk << 32 | n;
 }
 
 static uint32_t walk_of(uint64_t word) {
-    return (uint32_t)(word >> 2 * PIECE_BITS);
+    return (uint32_t)(word >> 32);
 }
 
-static uint32_t pieces_of(uint64_t word) {
-    return (uint32_t)(word >> PIECE_BITS) & POOL_MAX_PIECES;
+static bool is_newer(uint32_t walk, uint32_t than) {
+    return (int32_t)(walk - than) > 0;
 }
 
-/* Take the next piece of the step: false when none is left or another walk has begun. */
-static bool take(struct step *step, uint32_t walk, uint32_t *piece) {
-    uint64_t word = atomic_load_explicit(&step->word, memory_order_acquire);
+/* Add n to a count of this walk, which may begin now. Returns what it was before, or UINT32_MAX with nothing
+ * changed when it is `end` already or belongs to a newer walk. */
+static uint32_t add_to(counted *word, uint32_t walk, uint32_t n, uint32_t end) {
+    uint64_t old = atomic_load(word);
 
-    do {
-        *piece = (uint32_t)word & POOL_MAX_PIECES;
-        if (walk_of(word) != walk || *piece >= pieces_of(word))
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(&step->word, &word, word + 1, memory_order_acq_rel,
-                                                    memory_order_acquire));
-    return true;
-}
-
-static bool is_over(struct step *step, uint32_t walk) {
-    const uint64_t word = atomic_load_explicit(&step->word, memory_order_acquire);
-
-    return walk_of(word) != walk ||
-           atomic_load_explicit(&step->done, memory_order_acquire) >= pieces_of(word);
-}
-
-static void wait_for_step(struct pool *pool, struct step *step, uint32_t walk) {
-    for (int i = 0; i < SPINS; i++) {
-        if (is_over(step, walk))
-            return;
-        relax();
-    }
     for (;;) {
-        const uint32_t tick = atomic_load(&pool->tick);
+        const uint32_t before = walk_of(old) == walk ? (uint32_t)old : 0;
 
-        if (is_over(step, walk))
-            return;
-        sleep_on(pool, tick);
+        if (is_newer(walk_of(old), walk) || before >= end)
+            return UINT32_MAX;
+        if (atomic_compare_exchange_weak(word, &old, count_of(walk, before + n)))
+            return before;
     }
+}
+
+/* One walk as one thread sees it. */
+struct walker {
+    struct pool *pool;
+    struct steps *steps;
+    uint32_t walk, thread;
+    pool_fn fn;
+    void *arg;
+};
+
+/* Take pieces of `owner`'s share until none is left. Returns how many this thread did. */
+static uint32_t work_on(const struct walker *w, size_t step, uint32_t n_pieces, uint32_t owner) {
+    const uint32_t n_threads = w->pool->n_threads;
+    const uint32_t first = (uint32_t)((uint64_t)n_pieces * owner / n_threads);
+    const uint32_t end = (uint32_t)((uint64_t)n_pieces * (owner + 1) / n_threads);
+    counted *next = &w->steps->next[step * n_threads + owner].word;
+    uint32_t n = 0, piece;
+
+    while (first < end && (piece = add_to(next, w->walk, 1, end - first)) != UINT32_MAX) {
+        w->fn(w->arg, step, first + piece, w->thread);
+        n++;
+    }
+    return n;
+}
+
+static void note_done(const struct walker *w, size_t step, uint32_t n, uint32_t n_pieces) {
+    if (n > 0 && add_to(&w->steps->done[step].word, w->walk, n, UINT32_MAX) + n == n_pieces)
+        wake_all(w->pool);
+}
+
+/* A step that a thread waits for. */
+struct awaited {
+    const counted *done;
+    uint32_t walk, n_pieces;
+};
+
+static bool is_over(const void *arg) {
+    const struct awaited *a = arg;
+    const uint64_t word = atomic_load(a->done);
+
+    return walk_of(word) == a->walk ? (uint32_t)word >= a->n_pieces : is_newer(walk_of(word), a->walk);
+}
+
+/* Do one's share, then, if the others take long, what they have not begun; then wait for what they have. */
+static void do_step(const struct walker *w, size_t step, uint32_t n_pieces) {
+    const struct awaited end = {&w->steps->done[step].word, w->walk, n_pieces};
+    const uint32_t n_threads = w->pool->n_threads;
+
+    note_done(w, step, work_on(w, step, n_pieces, w->thread), n_pieces);
+    if (spin_until(is_over, &end, SPINS_BEFORE_HELPING))
+        return;
+    for (uint32_t i = 1; i < n_threads; i++)
+        note_done(w, step, work_on(w, step, n_pieces, (w->thread + i) % n_threads), n_pieces);
+    if (!spin_until(is_over, &end, SPINS))
+        sleep_until(w->pool, is_over, &end);
 }
 
 static void walk_steps(struct pool *pool, uint32_t walk, uint32_t thread) {
-    struct steps *steps = atomic_load(&pool->steps);
+    const struct walker w = {
+        pool, atomic_load(&pool->steps), walk, thread, atomic_load(&pool->fn), atomic_load(&pool->arg),
+    };
     const size_t n = atomic_load(&pool->n_steps);
 
-    for (size_t i = 0; i < n && i < steps->n; i++) {
-        struct step *step = &steps->at[i];
-        uint32_t piece;
+    for (size_t i = 0; i < n && i < w.steps->n; i++) {
+        /* While this holds the walk's own number, its pieces, and fn and arg above, are this walk's. */
+        const uint64_t pieces = atomic_load_explicit(&w.steps->pieces[i], memory_order_acquire);
 
-        while (take(step, walk, &piece)) {
-            atomic_load (&pool->fn)(atomic_load(&pool->arg), i, piece, thread);
-            if (atomic_fetch_add(&step->done, 1) + 1 == pieces_of(atomic_load(&step->word)))
-                wake_all(pool);
-        }
-        if (walk_of(atomic_load_explicit(&step->word, memory_order_relaxed)) != walk)
+        if (walk_of(pieces) != walk)
             return;
-        wait_for_step(pool, step, walk);
+        if ((uint32_t)pieces > 0)
+            do_step(&w, i, (uint32_t)pieces);
     }
 }
 
-/* The number of a walk other than `last`, or `last` once the pool stops. */
-static uint32_t wait_for_walk(struct pool *pool, uint32_t last) {
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&pool->walk, memory_order_acquire) != last)
-            return atomic_load(&pool->walk);
-        relax();
-    }
-    for (;;) {
-        const uint32_t tick = atomic_load(&pool->tick), walk = atomic_load(&pool->walk);
+struct next_walk {
+    struct pool *pool;
+    uint32_t last;
+};
 
-        if (walk != last || atomic_load(&pool->stopping))
-            return walk;
-        sleep_on(pool, tick);
-    }
+static bool has_begun(const void *arg) {
+    const struct next_walk *next = arg;
+
+    return atomic_load(&next->pool->walk) != next->last || atomic_load(&next->pool->stopping);
 }
 
 static void *member_main(void *arg) {
     struct member *self = arg;
     struct pool *pool = self->pool;
+    struct next_walk next = {pool, 0};
 
-    for (uint32_t last = 0;;) {
-        const uint32_t walk = wait_for_walk(pool, last);
-
+    for (;;) {
+        if (!spin_until(has_begun, &next, SPINS))
+            sleep_until(pool, has_begun, &next);
         if (atomic_load(&pool->stopping))
             return NULL;
-        last = walk;
-        walk_steps(pool, walk, self->thread);
+        next.last = atomic_load(&pool->walk);
+        walk_steps(pool, next.last, self->thread);
     }
+}
+
+static void free_steps(struct steps *steps) {
+    while (steps) {
+        struct steps *older = steps->older;
+
+        free(steps->pieces);
+        free(steps->done);
+        free(steps->next);
+        free(steps);
+        steps = older;
+    }
+}
+
+static struct counter *new_counters(size_t n) {
+    struct counter *counters = aligned_alloc(CACHE_LINE, n * sizeof(*counters));
+
+    for (size_t i = 0; counters && i < n; i++)
+        atomic_init(&counters[i].word, 0);
+    return counters;
 }
 
 static int reserve(struct pool *pool, size_t n_steps) {
@@ -166,35 +243,40 @@ static int reserve(struct pool *pool, size_t n_steps) {
 
     if (old && old->n >= n_steps)
         return 0;
-    steps = calloc(1, sizeof(*steps) + n_steps * sizeof(steps->at[0]));
+    steps = calloc(1, sizeof(*steps));
     if (!steps)
         return -ENOMEM;
     steps->n = n_steps;
+    steps->pieces = calloc(n_steps, sizeof(*steps->pieces));
+    steps->done = new_counters(n_steps);
+    steps->next = new_counters(n_steps * pool->n_threads);
+    if (!steps->pieces || !steps->done || !steps->next) {
+        free_steps(steps);
+        return -ENOMEM;
+    }
     steps->older = old;
     atomic_store(&pool->steps, steps);
     return 0;
 }
 
 int pool_walk(struct pool *pool, size_t n_steps, const uint32_t *pieces, pool_fn fn, void *arg) {
-    struct step *steps;
+    struct steps *steps;
     uint32_t walk;
 
+    if (n_steps == 0)
+        return 0;
     pthread_mutex_lock(&pool->one_walk);
     if (reserve(pool, n_steps) != 0) {
         pthread_mutex_unlock(&pool->one_walk);
         return -ENOMEM;
     }
-    steps = atomic_load(&pool->steps)->at;
-    walk = (atomic_load(&pool->walk) + 1) & ((1u << WALK_BITS) - 1);
+    steps = atomic_load(&pool->steps);
+    walk = atomic_load(&pool->walk) + 1;
+    for (size_t i = 0; i < n_steps; i++) /* from here on a late thread finds nothing of the walk before */
+        atomic_store_explicit(&steps->pieces[i], count_of(walk, pieces[i]), memory_order_release);
     atomic_store(&pool->fn, fn);
     atomic_store(&pool->arg, arg);
     atomic_store(&pool->n_steps, n_steps);
-    for (size_t i = 0; i < n_steps; i++) {
-        atomic_store_explicit(&steps[i].done, 0, memory_order_relaxed);
-        atomic_store_explicit(&steps[i].word,
-                              (uint64_t)walk << 2 * PIECE_BITS | (uint64_t)pieces[i] << PIECE_BITS,
-                              memory_order_release);
-    }
     atomic_store(&pool->walk, walk);
     if (pool->n_threads > 1)
         wake_all(pool);
@@ -232,8 +314,6 @@ int pool_create(uint32_t n_threads, struct pool **out, struct model_fail *fail) 
 }
 
 void pool_destroy(struct pool *pool) {
-    struct steps *steps;
-
     if (!pool)
         return;
     atomic_store(&pool->stopping, true);
@@ -241,12 +321,7 @@ void pool_destroy(struct pool *pool) {
     for (uint32_t i = 1; pool->members && i < pool->n_started; i++)
         pthread_join(pool->members[i].id, NULL);
     pthread_mutex_destroy(&pool->one_walk);
-    for (steps = atomic_load(&pool->steps); steps;) {
-        struct steps *older = steps->older;
-
-        free(steps);
-        steps = older;
-    }
+    free_steps(atomic_load(&pool->steps));
     free(pool->members);
     free(pool);
 }

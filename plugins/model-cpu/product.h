@@ -228,9 +228,22 @@ FORCE_INLINE void float_groups_of(uint32_t type, const struct matrix *m, uint32_
         }
 }
 
+/* The rows were written by several cores. Asked for one by one as they are needed, each line would be waited
+ * for; asked for together they come while the others come. More than a few rows are not worth it: the first
+ * group that reads them is one of many. */
+FORCE_INLINE void fetch_acts(const struct acts *acts) {
+    const uint8_t *at = acts->tiles;
+    const size_t n =
+        (size_t)acts_width(acts->n_rows, 0) * acts_slice_bytes(acts->terms) * (acts->n_cols / QUANT_SLICE);
+
+    for (size_t i = 0; acts->n_rows <= ACTS_TILE && i < n; i += 64)
+        __builtin_prefetch(at + i);
+}
+
 #if defined(SIMD_IS_PLAIN)
 static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const struct acts *acts,
                    const struct product *to) {
+    fetch_acts(acts);
     if (quant_info(m->type)->form == QUANT_FORM_FLOAT)
         float_groups_of(m->type, m, first, n, acts, to);
     else
@@ -249,6 +262,7 @@ static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const str
 
 static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const struct acts *acts,
                    const struct product *to) {
+    fetch_acts(acts);
     switch (2 * m->type + acts->terms - 1) {
         GROUPS_OF(QUANT_Q4_0, 2); /* acts_terms_for() asks for no fewer */
         GROUPS_OF(QUANT_Q4_1, 2);

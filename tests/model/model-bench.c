@@ -4,7 +4,7 @@
  *   prompt N           N tokens into an empty sequence, logits of the last
  *   generate N AT      N single tokens behind a prompt of AT, logits of each
  *   together S N AT    S sequences with prompts of their own, N batches of one token of each
- *   profile N AT       as generate; then a line for each kind of step
+ *   profile S N AT     as together; then a line for each kind of step
  *   read               a buffer of the weights' size, by as many threads: bytes a second
  *   multiply           int8 multiply-adds a second, out of registers, by as many threads
  *   memory             the process's resident set
@@ -98,14 +98,14 @@ static int generate(struct runner *r, uint32_t n_seqs, uint32_t n, uint32_t at) 
     return err;
 }
 
-static int profile(struct runner *r, uint32_t n, uint32_t at) {
+static int profile(struct runner *r, uint32_t n_seqs, uint32_t n, uint32_t at) {
     struct forward_clock *clock = calloc(1, sizeof(*clock));
     int err;
 
     if (!clock)
         return -1;
     context_clock(r->ctx, clock);
-    err = generate(r, 1, n, at);
+    err = generate(r, n_seqs, n, at);
     context_clock(r->ctx, NULL);
     for (int op = 0; op < FORWARD_CLOCK_OPS; op++) {
         double ns = 0;
@@ -237,8 +237,8 @@ static int command(struct runner *r, const char *line) {
         return generate(r, 1, a, b);
     if (strcmp(name, "together") == 0 && a > 0 && a <= BENCH_SEQS)
         return generate(r, a, b, c);
-    if (strcmp(name, "profile") == 0)
-        return profile(r, a, b);
+    if (strcmp(name, "profile") == 0 && a > 0 && a <= BENCH_SEQS)
+        return profile(r, a, b, c);
     if (strcmp(name, "read") == 0)
         return read_buffer(r);
     if (strcmp(name, "multiply") == 0)
