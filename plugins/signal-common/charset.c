@@ -197,21 +197,36 @@ static const char *mark_charset(const unsigned char *p, size_t n, size_t *skip) 
     return NULL;
 }
 
+/* The first byte from `at` that is no part of valid UTF-8, or `end`. */
+static const char *valid_end(const char *at, const char *end) {
+    while (at < end) {
+        uint64_t eight;
+        while (end - at >= 8 && (memcpy(&eight, at, 8), !(eight & 0x8080808080808080ull)))
+            at += 8;
+        if (at == end)
+            break;
+        const char *was = at;
+        if (text_rune(&at, end) == 0xFFFD && at - was == 1)
+            return was;
+    }
+    return end;
+}
+
 /* UTF-8 with every byte that is not read as windows-1252: the mixture that old editors make. */
 static bool add_utf8(struct buf *out, const char *data, size_t n) {
     const char *at = data, *end = data + n;
     bool repaired = false;
+    buf_reserve(out, n);
     while (at < end) {
-        const char *was = at;
-        uint32_t rune = text_rune(&at, end);
-        if (rune == 0xFFFD && at - was == 1) {
-            unsigned char byte = (unsigned char)*was;
-            rune = byte >= 0xA0 ? byte : cp1252[byte - 0x80];
-            repaired = true;
-            buf_add_rune(out, rune ? rune : 0xFFFD);
-        } else {
-            buf_add(out, was, (size_t)(at - was));
-        }
+        const char *valid = valid_end(at, end);
+        buf_add(out, at, (size_t)(valid - at));
+        if (valid == end)
+            break;
+        unsigned char byte = (unsigned char)*valid;
+        uint32_t rune = byte >= 0xA0 ? byte : cp1252[byte - 0x80];
+        repaired = true;
+        buf_add_rune(out, rune ? rune : 0xFFFD);
+        at = valid + 1;
     }
     return repaired;
 }

@@ -314,6 +314,8 @@ static const char *captured(struct feed_reader *r, bool one_line, size_t limit, 
         return "";
     const char *raw = buf_text(&c->raw);
     bool markup = (c->text == TEXT_IS_MARKUP || c->children) && !c->base64;
+    if (markup && !c->children)
+        feed_markup(c);
     if (markup)
         return feed_html(r->feed, buf_text(&c->markup), c->markup.len, one_line, limit, cut, base, links);
     if (c->text == TEXT_IS_HTML || c->text == TEXT_IS_OTHER || c->text == TEXT_IS_MARKUP ||

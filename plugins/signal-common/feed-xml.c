@@ -179,6 +179,14 @@ void feed_capture(struct feed_reader *r, enum feed_field field, int rank, enum f
 
 static void add_escaped(struct buf *out, const char *text, size_t n) {
     for (size_t i = 0; i < n; i++) {
+        size_t plain = 0;
+        while (i + plain < n && text[i + plain] != '<' && text[i + plain] != '&' && text[i + plain] != '>' &&
+               text[i + plain] != '"')
+            plain++;
+        buf_add(out, text + i, plain);
+        i += plain;
+        if (i == n)
+            return;
         if (text[i] == '<')
             buf_add_text(out, "&lt;");
         else if (text[i] == '&')
@@ -192,9 +200,18 @@ static void add_escaped(struct buf *out, const char *text, size_t n) {
     }
 }
 
+void feed_markup(struct capture *c) {
+    if (c->children)
+        return;
+    c->markup.len = 0;
+    c->markup.full = false;
+    add_escaped(&c->markup, buf_text(&c->raw), c->raw.len);
+}
+
 /* An element inside a captured field, as HTML. */
 static void markup_start(struct feed_reader *r, const char *name, const char **attributes) {
     struct buf *out = &r->capture.markup;
+    feed_markup(&r->capture);
     r->capture.children = true;
     buf_add_byte(out, '<');
     buf_add_text(out, local_name(name));
@@ -316,7 +333,8 @@ static void characters(void *user, const char *text, int n) {
         return;
     if (r->capturing) {
         buf_add(&r->capture.raw, text, (size_t)n);
-        add_escaped(&r->capture.markup, text, (size_t)n);
+        if (r->capture.children)
+            add_escaped(&r->capture.markup, text, (size_t)n);
     } else if (r->frames[r->depth - 1].place == IN_PERSON) {
         buf_add(&r->person, text, (size_t)n);
     }

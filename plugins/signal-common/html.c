@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* html.c - HTML to text.
  *
- * gumbo builds the tree. It is recursive in places, grows with the square of some inputs and does not expect
- * memory to end, so it only sees what a scan found shallow and small, and its memory is one arena with a
- * limit: when that is reached a long jump abandons the parse and the fragment is read flat, tag by tag. The
- * tree is walked without recursion. */
+ * What nearly all feeds carry is read in one pass without a tree (html-plain.c). For all else gumbo builds
+ * the tree. It is recursive in places, grows with the square of some inputs and does not expect memory to
+ * end, so it only sees what a scan found shallow and small, and its memory is one arena with a limit: when
+ * that is reached a long jump abandons the parse and the fragment is read flat, tag by tag. The tree is
+ * walked without recursion. */
 #include "html.h"
 
 #include <ctype.h>
@@ -16,6 +17,7 @@
 #include <gumbo.h>
 
 #include "entity.h"
+#include "html-plain.h"
 #include "text.h"
 #include "url.h"
 
@@ -282,7 +284,7 @@ static enum style_says declaration(const char *name, size_t n, const char *value
 
 /* True when a style makes its element invisible: not shown, of no size, far away, or white on the page's
  * white. */
-static bool style_hides(const char *style) {
+bool html_style_hides(const char *style) {
     bool pale = false, background = false;
     while (*style) {
         size_t all = strcspn(style, ";"), n = strcspn(style, ":;");
@@ -320,7 +322,7 @@ static bool is_hidden(const GumboElement *element) {
     if (aria && !strcasecmp(aria, "true"))
         return true;
     const char *style = attribute(element, "style");
-    return style && style_hides(style);
+    return style && html_style_hides(style);
 }
 
 static void element_name(const GumboElement *element, const char **name, size_t *n) {
@@ -436,14 +438,8 @@ static char *prepare(const char *html, size_t n) {
     return copy;
 }
 
-void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
-               struct arena *arena) {
-    if (!n)
-        return;
-    if (!memchr(html, '<', n) && !memchr(html, '&', n)) {
-        buf_add(out, html, n);
-        return;
-    }
+void html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+                    struct arena *arena) {
     char *copy = prepare(html, n);
     struct tree *tree = copy ? calloc(1, sizeof(*tree)) : NULL;
     size_t was = out->len, links_were = links ? links->n : 0;
@@ -470,6 +466,16 @@ done:
         arena_finish(&tree->arena);
     free(tree);
     free(copy);
+}
+
+void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+               struct arena *arena) {
+    if (!n)
+        return;
+    if (!memchr(html, '<', n) && !memchr(html, '&', n))
+        buf_add(out, html, n);
+    else if (n > INPUT_LIMIT_BYTES || !html_plain(out, html, n, base, links, arena))
+        html_tree_text(out, html, n, base, links, arena);
 }
 
 bool html_is_likely(const char *text, size_t n) {

@@ -86,59 +86,116 @@ static bool is_invisible(uint32_t rune) {
            (rune & 0xFFFE) == 0xFFFE;
 }
 
-/* Append with the shape's white space; `blank` and `lines` are what is pending since the last visible
- * character. */
-static void shape_runes(struct buf *out, const char *text, size_t n, enum text_shape shape) {
-    const char *at = text, *end = text + n;
-    size_t start = out->len;
-    bool blank = false;
-    int lines = 0;
-    while (at < end) {
-        uint32_t rune = from_c1(text_rune(&at, end));
-        if (is_break(rune)) {
-            lines += rune == 0x2029 ? 2 : 1;
-            continue;
-        }
-        if (is_blank(rune)) {
-            blank = true;
-            continue;
-        }
-        if (is_invisible(rune))
-            continue;
-        if (out->len > start) {
-            if (lines && shape == TEXT_PARAGRAPHS)
-                buf_add_text(out, lines > 1 ? "\n\n" : "\n");
-            else if (lines || blank)
-                buf_add_byte(out, ' ');
-        }
-        blank = false;
-        lines = 0;
-        buf_add_rune(out, rune);
-    }
+/* True when a character stays what it is in NFC and what follows it does too, whatever its neighbours: those
+ * of Latin-1 and its extensions, Greek and Cyrillic letters without marks, punctuation, Han. A "no" only
+ * costs time. */
+static bool is_steady(uint32_t rune) {
+    return rune < 0x300 || (rune >= 0x388 && rune <= 0x3CE) || (rune >= 0x400 && rune <= 0x482) ||
+           (rune >= 0x2010 && rune <= 0x2027) || (rune >= 0x2030 && rune <= 0x205E) || rune == 0x20AC ||
+           rune == 0x2122 || (rune >= 0x4E00 && rune <= 0x9FFF) || (rune >= 0x1F300 && rune <= 0x1F6FF);
 }
 
-static bool is_ascii(const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] >= 0x80)
-            return false;
+/* What a byte begins: 0 visible ASCII, 1 anything to look at. */
+static const bool to_look_at[256] = {
+#define EIGHT(n)                                                                                             \
+    [n] = true, [n + 1] = true, [n + 2] = true, [n + 3] = true, [n + 4] = true, [n + 5] = true,              \
+    [n + 6] = true, [n + 7] = true
+    EIGHT(0),    EIGHT(8),    EIGHT(16),   EIGHT(24),   EIGHT(0x80),  EIGHT(0x88),   EIGHT(0x90), EIGHT(0x98),
+    EIGHT(0xA0), EIGHT(0xA8), EIGHT(0xB0), EIGHT(0xB8), EIGHT(0xC0),  EIGHT(0xC8),   EIGHT(0xD0), EIGHT(0xD8),
+    EIGHT(0xE0), EIGHT(0xE8), EIGHT(0xF0), EIGHT(0xF8), [' '] = true, [0x7F] = true,
+#undef EIGHT
+};
+
+/* True when the character at *at is visible and stays as it is; then *at is behind it. *composed is cleared
+ * where normalisation has to look. */
+static bool pass_rune(const char **at, const char *end, bool *composed) {
+    const char *next = *at;
+    if ((unsigned char)*next < 0x80) {
+        *at += !to_look_at[(unsigned char)*next];
+        return *at != next;
+    }
+    uint32_t rune = text_rune(&next, end);
+    if ((rune == RUNE_BAD && next - *at == 1) || rune <= 0xA0)
+        return false;
+    if (rune == 0xAD || (rune >= 0x300 && (is_blank(rune) || is_break(rune) || is_invisible(rune))))
+        return false;
+    *composed &= is_steady(rune);
+    *at = next;
     return true;
 }
 
-void text_clean(struct buf *out, const char *text, size_t n, enum text_shape shape) {
-    if (is_ascii(text, n)) {
-        shape_runes(out, text, n, shape);
-        return;
+/* Behind the characters from `at` that are appended as they are: visible ones, and single spaces between
+ * them. */
+static const char *run_end(const char *at, const char *end, bool *composed) {
+    const char *start = at;
+    for (;;) {
+        while (at < end && !to_look_at[(unsigned char)*at])
+            at++;
+        if (at == end)
+            return at;
+        const char *space = at;
+        at += *at == ' ' && at > start;
+        if (at == end || !pass_rune(&at, end, composed))
+            return space;
     }
-    struct buf valid = {.limit = BUF_LIMIT_BYTES};
-    shape_runes(&valid, text, n, shape);
-    size_t len = 0;
-    uint8_t *nfc = u8_normalize(UNINORM_NFC, (const uint8_t *)buf_text(&valid), valid.len, NULL, &len);
-    if (nfc)
+}
+
+/* What is pending since the last visible character. */
+static void add_white(struct buf *out, int lines, bool blank, enum text_shape shape) {
+    if (lines && shape == TEXT_PARAGRAPHS)
+        buf_add_text(out, lines > 1 ? "\n\n" : "\n");
+    else if (lines || blank)
+        buf_add_byte(out, ' ');
+}
+
+/* Append with the shape's white space. True when the result needs no normalisation. */
+static bool shape_runes(struct buf *out, const char *text, size_t n, enum text_shape shape) {
+    const char *at = text, *end = text + n;
+    size_t start = out->len;
+    bool blank = false, composed = true;
+    int lines = 0;
+    while (at < end) {
+        const char *from = at;
+        at = run_end(at, end, &composed);
+        if (at == from) {
+            uint32_t rune = from_c1(text_rune(&at, end));
+            if (is_break(rune)) {
+                lines += rune == 0x2029 ? 2 : 1;
+                continue;
+            }
+            if (is_blank(rune)) {
+                blank = true;
+                continue;
+            }
+            if (is_invisible(rune))
+                continue;
+            if (out->len > start)
+                add_white(out, lines, blank, shape);
+            buf_add_rune(out, rune);
+            composed &= is_steady(rune) || rune == RUNE_BAD;
+        } else {
+            if (out->len > start)
+                add_white(out, lines, blank, shape);
+            buf_add(out, from, (size_t)(at - from));
+        }
+        blank = false;
+        lines = 0;
+    }
+    return composed;
+}
+
+void text_clean(struct buf *out, const char *text, size_t n, enum text_shape shape) {
+    size_t start = out->len, len = 0;
+    buf_reserve(out, n);
+    if (shape_runes(out, text, n, shape) || out->len == start)
+        return;
+    uint8_t *nfc =
+        u8_normalize(UNINORM_NFC, (const uint8_t *)out->data + start, out->len - start, NULL, &len);
+    if (nfc) {
+        out->len = start;
         buf_add(out, nfc, len);
-    else
-        buf_add(out, valid.data, valid.len);
+    }
     free(nfc);
-    buf_finish(&valid);
 }
 
 bool text_is_clean(const char *text, size_t n) {
