@@ -103,7 +103,8 @@ void buf_finish(struct buf *buf) {
     buf->full = false;
 }
 
-void *arena_take(struct arena *arena, size_t n) {
+/* arena_take whose memory holds anything. */
+static void *take(struct arena *arena, size_t n) {
     if (n > SIZE_MAX / 2)
         goto refuse;
     n = (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
@@ -112,9 +113,10 @@ void *arena_take(struct arena *arena, size_t n) {
     struct arena_block *block = arena->head;
     if (!block || block->cap - block->used < n) {
         size_t cap = n > ARENA_BLOCK_BYTES ? n : ARENA_BLOCK_BYTES;
-        block = calloc(1, sizeof(*block) + cap);
+        block = malloc(sizeof(*block) + cap);
         if (!block)
             goto refuse;
+        block->used = 0;
         block->cap = cap;
         block->next = arena->head;
         arena->head = block;
@@ -128,10 +130,19 @@ refuse:
     return NULL;
 }
 
+void *arena_take(struct arena *arena, size_t n) {
+    void *at = take(arena, n);
+    if (at)
+        memset(at, 0, n);
+    return at;
+}
+
 char *arena_copy(struct arena *arena, const char *text, size_t n) {
-    char *copy = n < SIZE_MAX ? arena_take(arena, n + 1) : NULL;
+    char *copy = n < SIZE_MAX ? take(arena, n + 1) : NULL;
     if (copy && n)
         memcpy(copy, text, n);
+    if (copy)
+        copy[n] = 0;
     return copy;
 }
 

@@ -231,9 +231,32 @@ static bool add_utf8(struct buf *out, const char *data, size_t n) {
     return repaired;
 }
 
+/* Read every byte from 0x80 on as windows-1252. How many of them it does not have; those stay what they are.
+ */
+static long add_latin(struct buf *out, const char *data, size_t n) {
+    const char *at = data, *end = data + n;
+    long bad = 0;
+    buf_reserve(out, n + n / 16);
+    while (at < end) {
+        const char *from = at;
+        while (at < end && (unsigned char)*at < 0x80)
+            at++;
+        buf_add(out, from, (size_t)(at - from));
+        if (at == end)
+            break;
+        unsigned char byte = (unsigned char)*at++;
+        uint32_t rune = byte >= 0xA0 ? byte : cp1252[byte - 0x80];
+        bad += !rune;
+        buf_add_rune(out, rune ? rune : byte);
+    }
+    return bad;
+}
+
 /* Convert; bytes that do not fit become U+FFFD. Returns how many did not, or -1 when the encoding is not
  * there. */
 static long add_iconv(struct buf *out, const char *name, const char *data, size_t n) {
+    if (!strcmp(name, "WINDOWS-1252"))
+        return add_latin(out, data, n);
     iconv_t cd = iconv_open("UTF-8", name);
     if (cd == (iconv_t)-1)
         return -1;
@@ -249,9 +272,7 @@ static long add_iconv(struct buf *out, const char *name, const char *data, size_
         if (got != (size_t)-1 || err == E2BIG)
             continue;
         bad++;
-        unsigned char byte = (unsigned char)*in;
-        bool latin = !strcmp(name, "WINDOWS-1252");
-        buf_add_rune(out, latin ? byte : 0xFFFD);
+        buf_add_rune(out, 0xFFFD);
         size_t step = !strncmp(name, "UTF-16", 6) ? 2 : !strncmp(name, "UTF-32", 6) ? 4 : 1;
         if (step > left)
             step = left;
@@ -272,6 +293,13 @@ static bool fits(const char *name, const char *data, size_t n) {
 
 void charset_decode(struct buf *out, const char *data, size_t n, const char *content_type,
                     struct charset_result *result) {
+    charset_view(out, data, n, content_type, result);
+    if (result->as_is)
+        buf_add(out, result->as_is, result->as_is_n);
+}
+
+void charset_view(struct buf *out, const char *data, size_t n, const char *content_type,
+                  struct charset_result *result) {
     size_t skip = 0;
     const unsigned char *bytes = (const unsigned char *)data;
     const char *shape = shape_charset(bytes, n);
@@ -288,6 +316,11 @@ void charset_decode(struct buf *out, const char *data, size_t n, const char *con
             name = shape; /* which end comes first is seen, not said */
         size_t was = out->len;
         result->name = name;
+        if (!strcmp(name, "UTF-8") && valid_end(data, data + n) == data + n) {
+            result->as_is = data;
+            result->as_is_n = n;
+            return;
+        }
         if (!strcmp(name, "UTF-8")) {
             result->repaired = add_utf8(out, data, n);
             bool believed = i == 4 || from_mark || !result->repaired;

@@ -86,7 +86,8 @@ static const struct rule {
 
 static const struct rule *find_rule(enum feed_ns ns, const char *name, enum feed_place place) {
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
-        if ((rules[i].ns & 1u << ns) && (rules[i].places & 1u << place) && !strcasecmp(rules[i].name, name))
+        if ((rules[i].ns & 1u << ns) && (rules[i].places & 1u << place) &&
+            !((*rules[i].name ^ *name) & 0x5F) && !strcasecmp(rules[i].name, name))
             return &rules[i];
     return NULL;
 }
@@ -181,7 +182,7 @@ static void start_link(struct feed_reader *r, struct frame *frame, enum feed_pla
 
 static bool is_one_of(const char *name, const char *const *names) {
     for (; *names; names++)
-        if (!strcasecmp(*names, name))
+        if (!((**names ^ *name) & 0x5F) && !strcasecmp(*names, name))
             return true;
     return false;
 }

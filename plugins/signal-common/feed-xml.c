@@ -18,6 +18,7 @@
 #include "text.h"
 #include "url.h"
 
+#define CHUNK_BYTES              ((size_t)32 << 10)
 #define AMPLIFICATION_MAX        10.0f
 #define AMPLIFICATION_FREE_BYTES (1ull << 20)
 
@@ -52,9 +53,10 @@ static const struct known_uri {
 
 /* Prefixes that nobody declared still mean what everybody takes them for. */
 static const struct name usual_prefixes[] = {
-    {"dc", NS_DC},       {"dcterms", NS_DCTERMS}, {"content", NS_CONTENT}, {"xhtml", NS_XHTML},
-    {"media", NS_MEDIA}, {"itunes", NS_ITUNES},   {"rdf", NS_RDF},         {"feedburner", NS_FEEDBURNER},
-    {"atom", NS_CORE},   {"rss", NS_CORE},        {"", NS_CORE},
+    {"", 0, NS_CORE},           {"dc", 2, NS_DC},       {"dcterms", 7, NS_DCTERMS},
+    {"content", 7, NS_CONTENT}, {"xhtml", 5, NS_XHTML}, {"media", 5, NS_MEDIA},
+    {"itunes", 6, NS_ITUNES},   {"rdf", 3, NS_RDF},     {"feedburner", 10, NS_FEEDBURNER},
+    {"atom", 4, NS_CORE},       {"rss", 3, NS_CORE},
 };
 
 static const char *local_name(const char *name) {
@@ -93,10 +95,10 @@ static enum feed_ns ns_of_name(const struct feed_reader *r, const char *name) {
     const char *colon = strrchr(name, ':');
     size_t n = colon ? (size_t)(colon - name) : 0;
     for (size_t i = r->n_names; i > 0; i--)
-        if (strlen(r->names[i - 1].prefix) == n && !memcmp(r->names[i - 1].prefix, name, n))
+        if (r->names[i - 1].n == n && !memcmp(r->names[i - 1].prefix, name, n))
             return r->names[i - 1].ns;
     for (size_t i = 0; i < sizeof(usual_prefixes) / sizeof(*usual_prefixes); i++)
-        if (strlen(usual_prefixes[i].prefix) == n && !strncasecmp(usual_prefixes[i].prefix, name, n))
+        if (usual_prefixes[i].n == n && !strncasecmp(usual_prefixes[i].prefix, name, n))
             return usual_prefixes[i].ns;
     return NS_OTHER;
 }
@@ -128,7 +130,7 @@ static void declare_names(struct feed_reader *r, const char **attributes) {
             stop(r, -EBADMSG);
             return;
         }
-        r->names[r->n_names++] = (struct name){kept, ns_of_uri(r, attributes[i + 1])};
+        r->names[r->n_names++] = (struct name){kept, strlen(kept), ns_of_uri(r, attributes[i + 1])};
         if (!strcasecmp(attributes[i + 1], "http://www.w3.org/2005/Atom") && !*prefix)
             r->atom_new = true;
     }
@@ -371,7 +373,14 @@ static int run(struct feed_reader *r, const char *xml, size_t n) {
     XML_SetElementHandler(r->parser, start_element, end_element);
     XML_SetCharacterDataHandler(r->parser, characters);
     XML_SetEntityDeclHandler(r->parser, entity_declared);
-    if (XML_Parse(r->parser, xml, (int)n, 1) != XML_STATUS_OK && !r->err) {
+    enum XML_Status status;
+    size_t at = 0;
+    do { /* expat copies each chunk */
+        size_t chunk = n - at < CHUNK_BYTES ? n - at : CHUNK_BYTES;
+        status = XML_Parse(r->parser, xml + at, (int)chunk, at + chunk == n);
+        at += chunk;
+    } while (status == XML_STATUS_OK && at < n);
+    if (status != XML_STATUS_OK && !r->err) {
         feed_problem(r->feed, "%lu:%lu: %s", XML_GetCurrentLineNumber(r->parser),
                      XML_GetCurrentColumnNumber(r->parser) + 1, XML_ErrorString(XML_GetErrorCode(r->parser)));
         r->err = -EAGAIN;

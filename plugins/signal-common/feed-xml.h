@@ -83,6 +83,7 @@ struct frame {
 
 struct name {
     const char *prefix;
+    size_t n; /* bytes of it */
     enum feed_ns ns;
 };
 

@@ -13,6 +13,10 @@
 #include <string.h>
 #include <strings.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "entity.h"
 #include "html-token.h"
 #include "url.h"
@@ -446,6 +450,12 @@ static void end_tag(struct plain *p, enum kind kind, uint64_t key) {
 /* A value as text that ends with a NUL. False: too long, or its references are not for this pass. */
 static bool copy_value(char *to, size_t room, const struct html_attribute *a) {
     size_t n = 0;
+    if (a->value_n < room && !memchr(a->value, '&', a->value_n) && !memchr(a->value, '\n', a->value_n) &&
+        !memchr(a->value, '\r', a->value_n) && !memchr(a->value, 0, a->value_n)) {
+        memcpy(to, a->value, a->value_n);
+        to[a->value_n] = 0;
+        return true;
+    }
     for (size_t i = 0; i < a->value_n; i++) {
         char c = a->value[i];
         if (n + 1 >= room || !c)
@@ -485,6 +495,9 @@ static void read_attributes(struct plain *p, enum kind kind, const struct html_t
     const char *at = tag->attributes;
     bool linked = false, styled = false;
     while (!p->given_up && html_attribute_next(&a, &at, tag)) {
+        char first = (char)(*a.name | 0x20);
+        if (first != 'h' && first != 's' && first != 'a')
+            continue;
         switch (a.name_n) {
         case 4:
             if (kind == KIND_ANCHOR && !linked && html_name_is(a.name, 4, "href")) {
@@ -532,13 +545,33 @@ static const char *add_reference(struct plain *p, const char *at, const char *en
     return at + 1;
 }
 
-static const char *add_text(struct plain *p, const char *at, const char *end) {
+/* The first byte from `at` that is no plain text: '<', '&', an end of line, NUL. */
+static const char *text_end(const char *at, const char *end) {
     static const bool stops[256] = {['<'] = true, ['&'] = true, ['\n'] = true, ['\r'] = true, [0] = true};
+#ifdef __SSE2__
+    while (end - at >= 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i stop =
+            _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('<')), _mm_cmpeq_epi8(x, _mm_set1_epi8('&')));
+        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(x, _mm_set1_epi8('\n')));
+        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(x, _mm_set1_epi8('\r')));
+        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(x, _mm_setzero_si128()));
+        unsigned mask = (unsigned)_mm_movemask_epi8(stop);
+        if (mask)
+            return at + __builtin_ctz(mask);
+        at += 16;
+    }
+#endif
+    while (at < end && !stops[(unsigned char)*at])
+        at++;
+    return at;
+}
+
+static const char *add_text(struct plain *p, const char *at, const char *end) {
     bool table = is_in_table(p);
     while (at && at < end && *at != '<') {
         const char *from = at;
-        while (at < end && !stops[(unsigned char)*at])
-            at++;
+        at = text_end(at, end);
         if (table)
             for (const char *c = from; c < at; c++)
                 p->given_up |= *c != ' ' && *c != '\t' && *c != '\f';

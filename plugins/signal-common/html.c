@@ -235,36 +235,41 @@ enum style_says { STYLE_NOTHING, STYLE_HIDDEN, STYLE_PALE, STYLE_BACKGROUND };
 
 /* Values that hide; a value that ends with '.' must match whole, any other needs only to begin so. */
 static const struct hiding {
-    const char *name, *value;
+    const char *name;
+    size_t n;
+    const char *value;
     enum style_says says;
 } hidings[] = {
-    {"display", "none", STYLE_HIDDEN},
-    {"visibility", "hidden", STYLE_HIDDEN},
-    {"visibility", "collapse", STYLE_HIDDEN},
-    {"opacity", "0.", STYLE_HIDDEN},
-    {"opacity", "0.0.", STYLE_HIDDEN},
-    {"mso-hide", "all", STYLE_HIDDEN},
-    {"text-indent", "-9", STYLE_HIDDEN},
-    {"left", "-9", STYLE_HIDDEN},
-    {"clip", "rect(0", STYLE_HIDDEN},
-    {"font-size", "0.", STYLE_HIDDEN},
-    {"font-size", "0px", STYLE_HIDDEN},
-    {"font-size", "0pt", STYLE_HIDDEN},
-    {"line-height", "0.", STYLE_HIDDEN},
-    {"line-height", "0px", STYLE_HIDDEN},
-    {"height", "0.", STYLE_HIDDEN},
-    {"height", "0px", STYLE_HIDDEN},
-    {"max-height", "0.", STYLE_HIDDEN},
-    {"max-height", "0px", STYLE_HIDDEN},
-    {"width", "0.", STYLE_HIDDEN},
-    {"width", "0px", STYLE_HIDDEN},
-    {"max-width", "0.", STYLE_HIDDEN},
-    {"max-width", "0px", STYLE_HIDDEN},
-    {"color", "#fff", STYLE_PALE},
-    {"color", "white", STYLE_PALE},
-    {"color", "transparent", STYLE_PALE},
-    {"color", "rgb(255,255,255", STYLE_PALE},
-    {"color", "rgb(255, 255, 255", STYLE_PALE},
+#define HIDING(name, value, says)                                                                            \
+    { name, sizeof(name) - 1, value, says }
+    HIDING("display", "none", STYLE_HIDDEN),
+    HIDING("visibility", "hidden", STYLE_HIDDEN),
+    HIDING("visibility", "collapse", STYLE_HIDDEN),
+    HIDING("opacity", "0.", STYLE_HIDDEN),
+    HIDING("opacity", "0.0.", STYLE_HIDDEN),
+    HIDING("mso-hide", "all", STYLE_HIDDEN),
+    HIDING("text-indent", "-9", STYLE_HIDDEN),
+    HIDING("left", "-9", STYLE_HIDDEN),
+    HIDING("clip", "rect(0", STYLE_HIDDEN),
+    HIDING("font-size", "0.", STYLE_HIDDEN),
+    HIDING("font-size", "0px", STYLE_HIDDEN),
+    HIDING("font-size", "0pt", STYLE_HIDDEN),
+    HIDING("line-height", "0.", STYLE_HIDDEN),
+    HIDING("line-height", "0px", STYLE_HIDDEN),
+    HIDING("height", "0.", STYLE_HIDDEN),
+    HIDING("height", "0px", STYLE_HIDDEN),
+    HIDING("max-height", "0.", STYLE_HIDDEN),
+    HIDING("max-height", "0px", STYLE_HIDDEN),
+    HIDING("width", "0.", STYLE_HIDDEN),
+    HIDING("width", "0px", STYLE_HIDDEN),
+    HIDING("max-width", "0.", STYLE_HIDDEN),
+    HIDING("max-width", "0px", STYLE_HIDDEN),
+    HIDING("color", "#fff", STYLE_PALE),
+    HIDING("color", "white", STYLE_PALE),
+    HIDING("color", "transparent", STYLE_PALE),
+    HIDING("color", "rgb(255,255,255", STYLE_PALE),
+    HIDING("color", "rgb(255, 255, 255", STYLE_PALE),
+#undef HIDING
 };
 
 static enum style_says declaration(const char *name, size_t n, const char *value, size_t bytes) {
@@ -272,11 +277,12 @@ static enum style_says declaration(const char *name, size_t n, const char *value
         return STYLE_BACKGROUND;
     for (size_t i = 0; i < sizeof(hidings) / sizeof(*hidings); i++) {
         const struct hiding *h = &hidings[i];
+        if (h->n != n || (*h->name ^ *name) & 0x5F || strncasecmp(h->name, name, n) != 0)
+            continue;
         size_t len = strlen(h->value);
         bool whole = h->value[len - 1] == '.';
         len -= whole;
-        if (strlen(h->name) == n && !strncasecmp(h->name, name, n) && (whole ? bytes == len : bytes >= len) &&
-            !strncasecmp(value, h->value, len))
+        if ((whole ? bytes == len : bytes >= len) && !strncasecmp(value, h->value, len))
             return h->says;
     }
     return STYLE_NOTHING;
