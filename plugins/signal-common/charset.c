@@ -301,6 +301,7 @@ void charset_decode(struct buf *out, const char *data, size_t n, const char *con
 void charset_view(struct buf *out, const char *data, size_t n, const char *content_type,
                   struct charset_result *result) {
     size_t skip = 0;
+    *result = (struct charset_result){.name = "UTF-8"};
     const unsigned char *bytes = (const unsigned char *)data;
     const char *shape = shape_charset(bytes, n);
     const char *from_mark = mark_charset(bytes, n, &skip);

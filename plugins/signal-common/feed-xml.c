@@ -18,7 +18,6 @@
 #include "text.h"
 #include "url.h"
 
-#define CHUNK_BYTES              ((size_t)32 << 10)
 #define AMPLIFICATION_MAX        10.0f
 #define AMPLIFICATION_FREE_BYTES (1ull << 20)
 
@@ -373,14 +372,7 @@ static int run(struct feed_reader *r, const char *xml, size_t n) {
     XML_SetElementHandler(r->parser, start_element, end_element);
     XML_SetCharacterDataHandler(r->parser, characters);
     XML_SetEntityDeclHandler(r->parser, entity_declared);
-    enum XML_Status status;
-    size_t at = 0;
-    do { /* expat copies each chunk */
-        size_t chunk = n - at < CHUNK_BYTES ? n - at : CHUNK_BYTES;
-        status = XML_Parse(r->parser, xml + at, (int)chunk, at + chunk == n);
-        at += chunk;
-    } while (status == XML_STATUS_OK && at < n);
-    if (status != XML_STATUS_OK && !r->err) {
+    if (XML_Parse(r->parser, xml, (int)n, 1) != XML_STATUS_OK && !r->err) {
         feed_problem(r->feed, "%lu:%lu: %s", XML_GetCurrentLineNumber(r->parser),
                      XML_GetCurrentColumnNumber(r->parser) + 1, XML_ErrorString(XML_GetErrorCode(r->parser)));
         r->err = -EAGAIN;
