@@ -8,7 +8,9 @@ import subprocess
 import pytest
 
 SMOLLM = "SmolLM2-135M-Instruct.Q4_1.gguf"
+QWEN_SMALL = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 QWEN = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
+GEMMA = "gemma-3-270m-q4_k_m.gguf"
 GEMMA = "gemma-3-270m-q4_k_m.gguf"
 
 
@@ -23,6 +25,15 @@ def model_path(name):
     if not path.exists():
         pytest.skip(f"{path} is missing; `telex model pull` fetches it")
     return path
+
+
+def all_models():
+    """The files of the models at hand; those that are missing are named."""
+    paths = [models_dir() / name for name in (SMOLLM, GEMMA, QWEN_SMALL, QWEN)]
+    for path in paths:
+        if not path.exists():
+            print(f"{path} is missing; `telex model pull` fetches it")
+    return [path for path in paths if path.exists()]
 
 
 def tool():
@@ -44,7 +55,8 @@ def can_run(cpu, path):
 
 
 def vocabulary(path):
-    """(tokens, kinds, merges) as the file spells them."""
+    """(tokens, kinds, merges, scores, pre-tokenizer, space in front) as the file spells them. SPM files have no merges and
+    no pre-tokenizer, others no scores."""
     from gguf import GGUFReader
     fields = GGUFReader(str(path)).fields
 
@@ -52,8 +64,15 @@ def vocabulary(path):
         field = fields[key]
         return [bytes(field.parts[i]).decode("utf-8") for i in field.data]
 
-    kinds = fields["tokenizer.ggml.token_type"]
-    return texts("tokenizer.ggml.tokens"), [int(kinds.parts[i][0]) for i in kinds.data], texts("tokenizer.ggml.merges")
+    def numbers(key):
+        field = fields[key]
+        return [field.parts[i][0].item() for i in field.data]
+
+    tokens, kinds = texts("tokenizer.ggml.tokens"), numbers("tokenizer.ggml.token_type")
+    if texts("tokenizer.ggml.model") == ["llama"]:
+        space = fields.get("tokenizer.ggml.add_space_prefix")
+        return tokens, kinds, [], numbers("tokenizer.ggml.scores"), None, space is None or bool(space.parts[-1][0])
+    return tokens, kinds, texts("tokenizer.ggml.merges"), [], texts("tokenizer.ggml.pre")[0], False
 
 
 def tokenize(path, texts, mode="plain"):

@@ -89,9 +89,9 @@ def add_layer(add, add_vector, arch, i, embd, q, kv, ff, head_dim):
         add_vector(f"blk.{i}.post_ffw_norm.weight", embd, 1)
 
 
-def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, divisors=None, **sizes):
+def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, divisors=None, vocabulary=None, **sizes):
     """Write the model; every matrix has the type `kind`. `extra` adds metadata (numbers, texts, lists of bool) below the
-    architecture's name, `divisors` a tensor of rope factors."""
+    architecture's name, `divisors` a tensor of rope factors, `vocabulary` a tokenizer of one's own (returns its size)."""
     import gguf
     size = {**SIZES, **sizes}
     embd, ff = size["embedding_length"], size["feed_forward_length"]
@@ -110,7 +110,7 @@ def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, di
             writer.add_uint32(key, value)
         else:
             writer.add_float32(key, value)
-    n_vocab = add_vocabulary(writer)
+    n_vocab = (vocabulary or add_vocabulary)(writer)
 
     def add(name, rows, cols):
         data, quant = tensor(rng, kind, rows, cols)
