@@ -46,6 +46,7 @@ struct loader {
         const uint8_t *rows;
     } * jobs; /* matrices still to be packed */
     size_t n_jobs;
+    bool *is_read; /* [n_tensors] of the file */
 };
 
 __attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(struct loader *l, char name[80],
@@ -56,6 +57,28 @@ __attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(stru
     vsnprintf(name, 80, format, args);
     va_end(args);
     return gguf_tensor(l->file, name);
+}
+
+/* A tensor by name, which counts as read from now on. NULL when absent. */
+static const struct gguf_tensor *read_tensor(struct loader *l, const char *name) {
+    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+
+    if (t)
+        l->is_read[t - l->file->tensors] = true;
+    return t;
+}
+
+/* A tensor that this build does not know would be missing from the sums: wrong text without a word. */
+static int refuse_unread(const struct loader *l) {
+    for (size_t i = 0; i < l->file->n_tensors; i++)
+        if (!l->is_read[i])
+            return model_fail(
+                l->fail, -ENOTSUP,
+                "%s: the tensor %.*s has no place in the architecture %s as this build knows it; "
+                "use a model without it",
+                l->file->path, (int)l->file->tensors[i].name.n, l->file->tensors[i].name.p,
+                l->model->arch.name);
+    return 0;
 }
 
 static int check_shape(struct loader *l, const char *name, const struct gguf_tensor *t, uint64_t n_cols,
@@ -75,7 +98,7 @@ static int check_shape(struct loader *l, const char *name, const struct gguf_ten
 
 /* A vector of floats, dequantised; absent ones stay NULL if optional. */
 static int load_vector(struct loader *l, const char *name, uint64_t n, bool optional, float **out) {
-    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+    const struct gguf_tensor *t = read_tensor(l, name);
     int err;
 
     if (!t && optional)
@@ -102,7 +125,7 @@ static uint8_t *map_bytes(size_t n) {
 
 static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint32_t n_cols,
                        struct matrix *out) {
-    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+    const struct gguf_tensor *t = read_tensor(l, name);
     int err = check_shape(l, name, t, n_cols, n_rows);
 
     if (err)
@@ -315,11 +338,14 @@ static int load_parts(struct loader *l, uint32_t n_threads) {
     l->jobs = calloc((size_t)m->arch.n_layers * 7 + 2, sizeof(*l->jobs));
     m->title = copy_text(l->file, "general.name", slash ? slash + 1 : l->file->path);
     m->chat_template = copy_text(l->file, "tokenizer.chat_template", "");
-    if (!m->layers || !m->steps || !l->jobs || !m->title || !m->chat_template)
+    l->is_read = calloc(l->file->n_tensors + 1, sizeof(*l->is_read));
+    if (!m->layers || !m->steps || !l->jobs || !l->is_read || !m->title || !m->chat_template)
         return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
     err = load_ends(l);
     for (uint32_t i = 0; i < m->arch.n_layers && !err; i++)
         err = load_layer(l, i, &m->layers[i]);
+    if (!err)
+        err = refuse_unread(l);
     if (err)
         return err;
     snprintf(m->quant, sizeof(m->quant), "%s", quant_name(m->layers[0].gate.type));
@@ -341,6 +367,7 @@ static int load(const char *path, uint32_t n_threads, struct model **out, struct
     err =
         loader.model ? load_parts(&loader, n_threads) : model_fail(fail, -ENOMEM, "%s: out of memory", path);
     free(loader.jobs);
+    free(loader.is_read);
     gguf_close(&file);
     if (err && loader.model)
         free_model(loader.model);

@@ -41,16 +41,16 @@ def tensor(rng, name, rows, cols):
     return gguf.quants.quantize(values, kind), kind
 
 
-def add_vocabulary(writer):
+def add_vocabulary(writer, model="gpt2", pre="smollm", control=CONTROL):
     shown = [*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100)]
     hidden = [b for b in range(256) if b not in shown]
     letters = [chr(b) for b in shown] + [chr(256 + i) for i in range(len(hidden))]
     merges = ["t h", "th e", "Ġ the", "o p", "op e", "i n", "Ġ a"]
-    tokens = CONTROL + letters + [m.replace(" ", "") for m in merges]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
+    tokens = list(control) + letters + [m.replace(" ", "") for m in merges]
+    writer.add_tokenizer_model(model)
+    writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
-    writer.add_token_types([3] * len(CONTROL) + [1] * (len(tokens) - len(CONTROL)))
+    writer.add_token_types([3] * len(control) + [1] * (len(tokens) - len(control)))
     writer.add_token_merges(merges)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
