@@ -25,8 +25,9 @@ static const struct command commands[] = {
     {"model", "COMMAND", "models: list, pull, show, tokenize, generate, bench, compare",
      cmd_model}, /* cli/model.c */
     {"dispatches", "CONFIG [DSP-ID]", "list dispatches, or one whole with its records",
-     cmd_dispatches},                                                 /* cli/dispatches.c */
-    {"audit", "CONFIG", "is every record accounted for?", cmd_audit}, /* cli/audit.c */
+     cmd_dispatches},                                                          /* cli/dispatches.c */
+    {"explain", "CONFIG RECORD", "why a record is in its story", cmd_explain}, /* cli/explain.c */
+    {"audit", "CONFIG", "is every record accounted for?", cmd_audit},          /* cli/audit.c */
     {"quarantine", "list|retry|drop CONFIG", "records that could not pass",
      cmd_quarantine},                                                                  /* cli/quarantine.c */
     {"feeds", "CONFIG", "how the feeds that a pipeline follows are doing", cmd_feeds}, /* cli/feeds.c */

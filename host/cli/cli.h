@@ -21,6 +21,7 @@ int cmd_check(int argc, char **argv);
 int cmd_stage(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_dispatches(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_quarantine(int argc, char **argv);
 int cmd_feeds(int argc, char **argv);

@@ -152,20 +152,60 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
         best->recurs ? ", the same column on another day" : "");
 }
 
+static void why_line(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void why_line(struct cluster *cluster, const char *format, ...) {
+    size_t room = sizeof(cluster->why) - cluster->why_size;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(cluster->why + cluster->why_size, room, format, args);
+    va_end(args);
+    if (n > 0 && (size_t)n < room)
+        cluster->why_size += (uint32_t)n;
+}
+
+/* Keep what was weighed: the weights, then the WHY_STORIES best stories that were looked at. */
+static void keep_why(struct cluster *cluster, const struct candidate *found, uint32_t n) {
+    enum { WHY_STORIES = 4 };
+    const struct cluster_options *options = &cluster->options;
+    bool told[CANDIDATES_MAX] = {false};
+    why_line(cluster, "weights %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", 1 - options->member,
+             options->member, options->evidence, options->contrast, options->accord, options->conflict,
+             options->same_outlet, options->column);
+    for (uint32_t k = 0; k < n && k < WHY_STORIES; k++) {
+        uint32_t at = 0;
+        for (uint32_t i = 1; i < n; i++)
+            at = told[at] || (!told[i] && found[i].score - found[i].need > found[at].score - found[at].need)
+                     ? i
+                     : at;
+        const struct candidate *c = &found[at];
+        char name[33];
+        told[at] = true;
+        story_id(c->story, name);
+        why_line(cluster, "%s %u %.3f %.3f %.2f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.*s\n", name,
+                 c->story->n_reports, c->profile, c->member, c->evidence, c->time, c->contrast, c->accord,
+                 c->conflict, c->outlet, c->score, c->need, c->nearest ? (int)c->nearest->id.len : 1,
+                 c->nearest ? c->nearest->id.data : "-");
+    }
+}
+
 /* The story that a record belongs to, or NULL: it founds its own. */
 static struct story *choose(struct cluster *cluster, const struct record *record) {
     struct candidate found[CANDIDATES_MAX];
-    uint32_t n = score_candidates(cluster, record, found);
+    uint32_t n = score_candidates(cluster, record, found), scored = 0;
     struct candidate *best = NULL;
     double walked = n ? found[0].score : 0, accord = 2 * cluster->options.accord;
     for (uint32_t i = 0; i < n && found[i].score >= WALK_SHARE * walked; i++) {
         if (!score_may_reach(cluster, &found[i], score_need(cluster, found[i].story) - accord))
             continue;
-        score_join(cluster, record, &found[i]);
-        if (!best || found[i].score - found[i].need > best->score - best->need)
-            best = &found[i];
+        struct candidate *candidate = &found[scored++];
+        *candidate = found[i];
+        score_join(cluster, record, candidate);
+        if (!best || candidate->score - candidate->need > best->score - best->need)
+            best = candidate;
     }
     bool joins = best && best->score >= best->need;
+    if (cluster->sink.why)
+        keep_why(cluster, found, scored);
     explain_join(cluster, record, best, joins ? "join" : "new");
     return joins ? best->story : NULL;
 }
@@ -203,6 +243,7 @@ static int look_again(struct cluster *cluster, uint64_t seq, const struct record
 
 static int place(struct cluster *cluster, struct record *record) {
     enum cluster_likeness likeness;
+    cluster->why_size = 0;
     const struct record *like = record_like(cluster, record, &likeness);
     struct story *story = like ? like->story : choose(cluster, record);
     record->likeness = (uint8_t)likeness;
@@ -225,7 +266,8 @@ static int place(struct cluster *cluster, struct record *record) {
                                   .record = record->id,
                                   .version = record->version,
                                   .likeness = likeness,
-                                  .like = like ? like->seq : 0};
+                                  .like = like ? like->seq : 0,
+                                  .why = {cluster->why, cluster->why_size}};
     event.story = story ? story->seq : event.seq;
     const char *reason = !story ? "new" : likeness == CLUSTER_COPY ? "copy" : "joined";
     int err = cluster_join(cluster, &event, record, &story);

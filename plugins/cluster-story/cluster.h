@@ -59,6 +59,9 @@ struct cluster_event {
     uint64_t version;
     enum cluster_likeness likeness;
     uint64_t like; /* the seq of the record it is a revision or copy of */
+    /* What was weighed when it came, for a reader; empty unless the sink wants it. Lines of fields separated
+     * by blanks: first "weights" and their values, then one for each story that was looked at, best first. */
+    struct text_slice why;
 };
 
 /* What a story remembers besides its records. */
@@ -102,6 +105,7 @@ struct cluster_sink {
     int (*remember)(void *arg, const struct cluster_memory *memory);
     int (*forget_memory)(void *arg, uint64_t story);
     void (*explain)(void *arg, const char *line); /* NULL: nobody reads it */
+    bool why;                                     /* fill in cluster_event.why */
 };
 
 struct cluster;

@@ -81,7 +81,8 @@ const struct telex_option *const settings_table[] = {
     TELEX_OPTION(.name = "prior", .type = TELEX_INT, AT(prior), .initial = "1000", .min = 1, .max = 100000,
                  .doc = "stories that the built-in word statistics stand for, until the stream has its own"),
     TELEX_OPTION(.name = "explain", .type = TELEX_BOOL, AT(explain), .initial = "true",
-                 .doc = "one line in the log, at debug level, for each decision with its score and features"),
+                 .doc =
+                     "one line in the log, at debug level, for each decision, and a row for `telex explain`"),
     NULL,
 };
 

@@ -128,7 +128,8 @@ telex_status stage_create(const struct telex_host *host, struct telex_bytes opti
                                     drop_event,
                                     keep_memory,
                                     drop_memory,
-                                    stage->options.explain ? explain : NULL};
+                                    stage->options.explain ? explain : NULL,
+                                    stage->options.explain};
         err = cluster_create(&stage->options, &sink, &stage->cluster);
     }
     if (err) {

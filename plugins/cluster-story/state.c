@@ -56,6 +56,10 @@ int state_put_event(const struct state *state, const struct cluster_event *event
         number(&row, "version", event->version);
         number(&row, "likeness", event->likeness);
         number(&row, "like", event->like);
+        if (event->why.len) {
+            telex_build_key(&row, "why");
+            telex_build_bytes(&row, (struct telex_bytes){(const uint8_t *)event->why.data, event->why.len});
+        }
     }
     return put(state, row_key(key, 'e', event->seq), &row);
 }

@@ -157,6 +157,8 @@ struct cluster {
     uint64_t next_seq;
     int64_t clock_ms;
     struct text_doc doc; /* of the record in hand */
+    char why[1024];      /* what was weighed for it, where the sink wants it */
+    uint32_t why_size;
 };
 
 /* ---- record.c: records by id and by near-duplicate key ---- */

@@ -148,8 +148,8 @@ static double now_s(void) {
 static int replay(const struct input *input, const struct cluster_options *options, bool quiet,
                   bool explain) {
     struct cluster_sink sink = {
-        quiet ? &quiet : NULL,      print_story, take_event, take_number, take_memory, take_number,
-        explain ? print_line : NULL};
+        quiet ? &quiet : NULL,       print_story, take_event, take_number, take_memory, take_number,
+        explain ? print_line : NULL, false};
     struct cluster *cluster;
     int err = cluster_create(options, &sink, &cluster);
     for (size_t i = 0; !err && i < input->n; i++)
@@ -196,7 +196,8 @@ static int curve_block(struct cluster *cluster, const struct cluster_record *rec
 
 static int curve(const struct input *input, const struct cluster_options *options, size_t block) {
     bool quiet = true;
-    struct cluster_sink sink = {&quiet, print_story, take_event, take_number, take_memory, take_number, NULL};
+    struct cluster_sink sink = {&quiet,      print_story, take_event, take_number,
+                                take_memory, take_number, NULL,       false};
     struct cluster *cluster;
     double *us = calloc(block, sizeof(*us));
     size_t bytes_before = mallinfo2().uordblks;

@@ -132,7 +132,7 @@ static void count_line(void *arg, const char *line) {
 
 static struct cluster_sink sink_of(struct wire *wire) {
     return (struct cluster_sink){wire,        take_story,    take_event, forget_event,
-                                 keep_memory, forget_memory, count_line};
+                                 keep_memory, forget_memory, count_line, true};
 }
 
 static void wire_open(struct wire *wire) {

@@ -201,3 +201,56 @@ def test_a_flood_of_copies_is_one_story_and_bounded():
     assert last["gate"] == "shut" and last["reports"] == 1
     assert sum(len(line) for line in out) < 4 << 20
     assert len(last["records"]) <= 1024
+
+
+def test_all_equal_guids_are_versions_of_one_record():
+    lines = [record("same", f"Item {n} of a feed whose items all have one guid", hours=n) for n in range(200)]
+    out, _ = stage(lines)
+    assert {tuple(s["records"]) for s in read(out)} == {("same",)}
+    assert len({s["id"] for s in read(out)}) == 1
+
+
+def test_dates_far_in_the_future_do_not_retire_what_is_live():
+    now = record("now", "Harbour bridge in Eastmere closed after ferry collision")
+    ahead = json.loads(record("ahead", "Seed catalogue for next century"))
+    ahead["published_ms"] += 10**12
+    later = record("later", "Ferry collision closes Eastmere harbour bridge", "two.example", 1)
+    stories = standing(stage([now, json.dumps(ahead), later])[0])
+    assert {"now", "later"} in stories and {"ahead"} in stories
+
+
+def test_empty_and_one_word_titles_found_no_common_story():
+    titles = ["", " ", "Update", "Live", "Eastmere", "...", "\u200b", "AI", "2026", "$$$"] * 20
+    lines = [record(f"t{n}", title, f"o{n}.example", n // 10) for n, title in enumerate(titles)]
+    stories = standing(stage(lines)[0])
+    assert sorted(i for s in stories for i in s) == sorted(f"t{n}" for n in range(len(lines)))
+    empty = {f"t{n}" for n, title in enumerate(titles) if not title.strip(" .\u200b$")}
+    assert all(len(s) == 1 for s in stories if s & empty)
+
+
+def test_languages_side_by_side_join_within_and_not_across():
+    lines = [record("en1", "Earthquake of magnitude 6.1 strikes Tokyo bay"),
+             record("ru1", "Землетрясение магнитудой 6.1 произошло в Токийском заливе", "two.example"),
+             record("ja1", "東京湾でマグニチュード6.1の地震", "three.example"),
+             record("ru2", "В Токийском заливе произошло землетрясение магнитудой 6.1", "four.example", 1),
+             record("en2", "Tokyo bay struck by magnitude 6.1 earthquake", "five.example", 1),
+             record("ar1", "زلزال بقوة 6.1 درجة يضرب خليج طوكيو", "six.example", 1)]
+    stories = standing(stage(lines)[0])
+    assert {"en1", "en2"} in stories and {"ru1", "ru2"} in stories and sum(map(len, stories)) == 6
+
+
+def test_a_storm_of_merges_is_bounded_and_loses_nothing():
+    """Four hundred halves of twenty events, told so that each record ties what stood apart before."""
+    towns = "Eastmere Pellworth Tolvar Osmund Norlund Carrow Penrose Lindholm Corvale Hadlow".split()
+    lines = []
+    for n in range(400):
+        town, other = towns[n % 10], towns[n // 10 % 10]
+        title = (f"Dike at {town} breaks", f"Water over {town} road as dike breaks",
+                 f"{town} and {other} cut off by water after dike breaks")[n % 3]
+        lines.append(record(f"d{n}", title, f"o{n % 37}.example", n // 40))
+    out, _ = stage(lines, "join=0.5", "merge=0.05", "quorum=0.05", "quorum_pair=0.05", "same_outlet=0", log="debug")
+    stories = standing(out)
+    assert sorted(i for s in stories for i in s) == sorted(f"d{n}" for n in range(400))
+    merges = sum(s["state"] == "merged" for s in read(out))
+    assert 0 < merges <= 4 * 400
+    assert len(out) <= 6 * 400

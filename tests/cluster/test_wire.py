@@ -77,3 +77,19 @@ def test_in_a_process_of_its_own_it_says_the_same_bytes(undisturbed, tmp_path):
     run = wire(tmp_path / "wire", isolation="process")
     assert run.run() == 0, run.logged()[-2000:]
     assert (run.folder / "stories.jsonl").read_bytes() == undisturbed
+
+
+def test_explain_says_why_a_record_joined(tmp_path):
+    run = Wire(tmp_path, CONFIG.format(isolation="thread").replace("retire: 12h", "retire: 30d"))
+    (tmp_path / "records.jsonl").write_text((HERE / "data" / "look-alikes.jsonl").read_text())
+    assert run.run() == 0, run.logged()[-2000:]
+    stories = [json.loads(line) for line in (tmp_path / "stories.jsonl").read_text().splitlines()]
+    joined = next(s for s in reversed(stories) if len(s["records"]) > 1 and s["reason"] == "joined")
+    said = run.command("explain", "wire.journal", joined["records"][-1], timeout=60).stdout
+    assert f"joined story {joined['id']}" in said
+    for part in ("weights: profile 0.", "threshold", "evidence", "contrast", joined["id"][:8]):
+        assert part in said, said
+    first = run.command("explain", "wire.journal", joined["records"][0], timeout=60).stdout
+    assert f"founded story {joined['id']}" in first
+    unknown = run.command("explain", "wire.journal", "no-such-record", timeout=60)
+    assert unknown.returncode == 1 and "no-such-record" in unknown.stderr
