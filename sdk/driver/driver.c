@@ -34,7 +34,7 @@ static void fill_config(struct driver *d, const struct driver_config *config) {
     struct driver_config *c = &d->config;
     *c = config ? *config : (struct driver_config){0};
     c->parallel = c->parallel ? c->parallel : 8;
-    c->cached = c->cached ? c->cached : 8;
+    c->cached = c->cached ? c->cached : 48;
     c->waiting = c->waiting ? c->waiting : 256;
     c->chunk = c->chunk ? c->chunk : 256;
     c->mask_bytes = c->mask_bytes ? c->mask_bytes : MASK_BYTES_DEFAULT;
@@ -50,6 +50,11 @@ static telex_status allocate(struct driver *d) {
     d->pos = calloc(d->max_batch, sizeof(*d->pos));
     d->seq = calloc(d->max_batch, sizeof(*d->seq));
     d->rows = calloc(d->max_batch, sizeof(*d->rows));
+    if (pages_init(&d->pages, d->n_sequences, pages_for(driver_room(d))) < 0)
+        return TELEX_RETRY;
+    for (uint32_t i = 0; d->sequences && i < d->n_sequences; i++)
+        if (page_list_init(&d->sequences[i].pages, &d->pages) < 0)
+            return TELEX_RETRY;
     d->tools.vocab = d->vocab;
     d->tools.model_class = d->model_class;
     d->tools.model = d->model;
@@ -346,6 +351,11 @@ struct driver_stats driver_stats(struct driver *d) {
 
 /* ---- close ---- */
 
+static void sequence_finish(struct sequence *s) {
+    free(s->left);
+    page_list_finish(&s->pages);
+}
+
 void driver_close(struct driver *d) {
     if (!d)
         return;
@@ -365,7 +375,8 @@ void driver_close(struct driver *d) {
         pthread_mutex_destroy(&d->lock);
     }
     for (uint32_t i = 0; d->sequences && i < d->n_sequences; i++)
-        free(d->sequences[i].left);
+        sequence_finish(&d->sequences[i]);
+    pages_finish(&d->pages);
     while (d->grammars) {
         struct shared_grammar *next = d->grammars->next;
         free_grammar(d->grammars);

@@ -17,12 +17,13 @@
 /* Zero means the default. */
 struct driver_config {
     uint32_t parallel;   /* jobs that run at once; 8 */
-    uint32_t cached;     /* further sequences kept for their prefix; 8 */
+    uint32_t cached;     /* further sequences kept for their prefix; 48 */
     uint32_t kv_tokens;  /* positions held in all; what 512 MiB hold, at least one whole context up to 8192 */
     uint32_t waiting;    /* jobs that may wait; 256 */
     uint32_t chunk;      /* prompt tokens in one batch; 256 */
     uint64_t mask_bytes; /* memory for masks; 64 MiB */
-    const char *record;  /* append each job and its outcome to this file, as record.h says; NULL: no. Borrowed */
+    const char
+        *record; /* append each job and its outcome to this file, as record.h says; NULL: no. Borrowed */
     /* For comparison; none of them changes a text. */
     bool no_prefix_cache; /* compute every prompt from its start */
     bool no_drafts;       /* one token of a job in each batch */

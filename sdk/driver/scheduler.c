@@ -5,9 +5,12 @@
  * reserved, so a running job never meets a full context. What finished jobs left is given up, oldest first,
  * when room is needed.
  *
- * Prefixes. A new job looks for the sequence whose tokens agree with its prompt for longest, running or not,
- * and copies that part. When a running job is about to compute a longer common part than any that exists, the
- * new job waits for it, so that jobs that arrive together compute what they share once. */
+ * Prefixes. What a job leaves is kept until its room or its sequence is needed; then the one used longest ago
+ * goes first. Kept sequences have most of their pages in common and those count once, so the prompts of many
+ * stories stay at hand, and a story's next version finds them. A new job looks for the sequence whose tokens
+ * agree with its prompt for longest, running or not, and copies that part. When a running job is about to
+ * compute a longer common part than any that exists, the new job waits for it, so that jobs that arrive
+ * together compute what they share once. */
 #include "scheduler.h"
 
 #include <stdio.h>
@@ -20,7 +23,6 @@
 #include "record.h"
 
 enum {
-    PAGE = 64,          /* reservations are in whole pages, since a backend may hold them so */
     WORTH_WAITING = 32, /* shared tokens that are worth one more batch of waiting */
     UNDONE_MAX = 64,    /* cancelled batches in a row before the backend is given up */
     PLANNED_MAX = 256   /* jobs whose drafts are weighed against each other */
@@ -35,10 +37,6 @@ int64_t driver_now_us(void) {
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static uint32_t pages(uint32_t tokens) {
-    return (tokens + PAGE - 1) / PAGE * PAGE;
-}
-
 /* ---- sequences ---- */
 
 static void forget(struct driver *d, struct sequence *s) {
@@ -47,6 +45,7 @@ static void forget(struct driver *d, struct sequence *s) {
     free(s->left);
     s->left = NULL;
     s->n = s->n_prompt = 0;
+    pages_resize(&d->pages, &s->pages, 0);
 }
 
 static uint32_t common(const int32_t *a, uint32_t n_a, const int32_t *b, uint32_t n_b) {
@@ -70,10 +69,16 @@ static uint32_t shared_with(const struct driver *d, const struct sequence *s, co
     return *planned < has ? *planned : has;
 }
 
-static uint32_t held(const struct driver *d) {
+/* Pages spoken for: what running jobs have reserved, in full, and what idle sequences keep, common pages
+ * once. `except` is left out. */
+static uint32_t held(struct driver *d, const struct sequence *except) {
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < d->n_sequences; i++)
-        sum += d->sequences[i].job ? d->sequences[i].reserve : pages(d->sequences[i].n);
+    pages_count_begin(&d->pages);
+    for (uint32_t i = 0; i < d->n_sequences; i++) {
+        struct sequence *s = &d->sequences[i];
+        if (s != except)
+            sum += s->job ? s->reserve : pages_count(&d->pages, &s->pages);
+    }
     return sum;
 }
 
@@ -105,10 +110,13 @@ static uint32_t take_prefix(struct driver *d, struct sequence *target, struct se
         free(target->left);
         target->left = NULL;
         target->n = n;
+        pages_resize(&d->pages, &target->pages, n);
     } else {
         forget(d, target);
         if (n)
             status = d->model_class->seq_copy(d->context, to, from, 0, (int32_t)n);
+        pages_resize(&d->pages, &source->pages, source->n); /* it may have read on since it was counted */
+        pages_share(&d->pages, &target->pages, &source->pages, n);
         target->n = n;
     }
     if (status == TELEX_OK)
@@ -133,13 +141,13 @@ static enum placing place(struct driver *d, struct job *job) {
         return NEEDS_ROOM;
     if (later > best && later - best >= WORTH_WAITING)
         return NEEDS_PREFIX;
-    uint32_t need = pages(job->n_prompt + job->max_tokens), room = pages(d->config.kv_tokens);
-    for (struct sequence *s; held(d) + need > room && (s = oldest_idle(d, source, false));)
+    uint32_t need = pages_for(job->n_prompt + job->max_tokens), room = pages_for(d->config.kv_tokens);
+    for (struct sequence *s; held(d, NULL) + need > room && (s = oldest_idle(d, source, false));)
         forget(d, s);
     struct sequence *target = oldest_idle(d, source, true);
-    if (source && !source->job && (!target || held(d) + need > room))
+    if (source && !source->job && (!target || held(d, NULL) + need > room))
         target = source;
-    if (!target || held(d) - (target->n ? pages(target->n) : 0) + need > room)
+    if (!target || held(d, target) + need > room)
         return NEEDS_ROOM;
     job->n_cached = take_prefix(d, target, source ? source : target, best);
     target->reserve = need;
@@ -176,6 +184,7 @@ static void vacate(struct driver *d, struct sequence *s) {
     d->n_running--;
     pthread_mutex_unlock(&d->lock);
     s->used = ++d->clock;
+    pages_resize(&d->pages, &s->pages, s->n);
     s->n_prompt = s->n < job->n_prompt ? s->n : job->n_prompt;
     s->left = job->tokens.items;
     job->tokens.items = NULL;

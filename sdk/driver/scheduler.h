@@ -9,18 +9,20 @@
 
 #include "driver.h"
 #include "job.h"
+#include "pages.h"
 
 /* One sequence of the context: with a running job, or holding what a finished one left. */
 struct sequence {
-    struct job *job;   /* owned while it runs; NULL: idle */
-    uint32_t n;        /* positions that the context holds */
-    uint32_t reserve;  /* positions that the job may come to hold, in whole pages */
-    int32_t *left;     /* idle: the n tokens. owned */
-    uint32_t n_prompt; /* of n, those that were a prompt's */
-    uint64_t used;     /* larger is newer */
-    bool batched;      /* has rows in the batch at hand */
-    uint32_t n_batch;  /* how many */
-    uint32_t n_drafts; /* drafted tokens that it may add */
+    struct job *job;        /* owned while it runs; NULL: idle */
+    uint32_t n;             /* positions that the context holds */
+    uint32_t reserve;       /* pages that the job may come to hold */
+    struct page_list pages; /* that its n positions lie in */
+    int32_t *left;          /* idle: the n tokens. owned */
+    uint32_t n_prompt;      /* of n, those that were a prompt's */
+    uint64_t used;          /* larger is newer */
+    bool batched;           /* has rows in the batch at hand */
+    uint32_t n_batch;       /* how many */
+    uint32_t n_drafts;      /* drafted tokens that it may add */
 };
 
 struct driver {
@@ -40,7 +42,7 @@ struct driver {
     uint64_t next_id;
     bool closing;
     struct shared_grammar *grammars; /* newest use first is not kept; `used` says */
-    FILE *record;              /* owned; NULL: jobs are not written down */
+    FILE *record;                    /* owned; NULL: jobs are not written down */
     uint64_t n_handed_in;
     uint32_t n_grammars;
     uint64_t grammar_clock, next_grammar;
@@ -53,6 +55,7 @@ struct driver {
     /* the scheduler's own; `job` of a sequence is written under the lock, so that cancel can look it up */
     void *context;
     struct sequence *sequences;
+    struct page_table pages;
     uint32_t n_sequences, n_running;
     uint64_t clock;
     uint32_t n_undone; /* cancelled batches in a row */

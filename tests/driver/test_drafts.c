@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <driver/pages.h>
+
 #include "bench.h"
 #include "schemas.h"
 
@@ -248,6 +250,53 @@ static void jobs_wait_for_room_and_all_of_them_finish(void **state) {
     driver_close(d);
 }
 
+/* Two stories' prompts, others between them, then the first story again: its prompts are still held. */
+static void the_next_version_of_a_story_finds_its_prompts(void **state) {
+    (void)state;
+    enum { N = 36 };
+    static char users[N][900], shared[800];
+    static struct request jobs[N];
+    struct toy toy;
+    struct driver_config config = {.parallel = 4, .kv_tokens = 64 * 1024};
+    struct driver *d = bench_open(&toy, &plain, &config);
+    for (size_t i = 0; i < sizeof(shared) - 1; i++)
+        shared[i] = "0123456789 "[random_below(&(uint64_t){i}, 11)];
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < N; i++) {
+            snprintf(users[i], sizeof(users[i]), "%s story %d", shared, i);
+            jobs[i] = (struct request){.user = users[i], .max_tokens = 8};
+            assert_int_equal(request_run(d, &jobs[i]), TELEX_OK);
+            if (round == 1)
+                assert_int_equal(jobs[i].cached_tokens, jobs[i].prompt_tokens - 1);
+            request_free(&jobs[i]);
+        }
+    driver_close(d);
+}
+
+static void common_pages_count_once(void **state) {
+    (void)state;
+    struct page_table table;
+    struct page_list a, b;
+    assert_int_equal(pages_init(&table, 2, 8), 0);
+    assert_int_equal(page_list_init(&a, &table), 0);
+    assert_int_equal(page_list_init(&b, &table), 0);
+    pages_resize(&table, &a, 5 * PAGES_TOKENS - 1);
+    pages_share(&table, &b, &a, 3 * PAGES_TOKENS + 1); /* three whole ones; the fourth is b's own */
+    pages_resize(&table, &b, 4 * PAGES_TOKENS);
+    pages_count_begin(&table);
+    assert_int_equal(pages_count(&table, &a) + pages_count(&table, &b), 6);
+    pages_resize(&table, &a, 0);
+    pages_count_begin(&table);
+    assert_int_equal(pages_count(&table, &b), 4);
+    pages_resize(&table, &a, 100 * PAGES_TOKENS); /* as many as a list holds, whatever is asked */
+    assert_int_equal(a.n, 8);
+    pages_count_begin(&table);
+    assert_int_equal(pages_count(&table, &b) + pages_count(&table, &a), 12);
+    page_list_finish(&a);
+    page_list_finish(&b);
+    pages_finish(&table);
+}
+
 static void a_job_is_cancelled_while_its_draft_is_verified(void **state) {
     (void)state;
     static const char endless[] = "{\"type\":\"string\",\"minLength\":4000}";
@@ -297,6 +346,8 @@ int main(void) {
         cmocka_unit_test(hostile_drafts_change_nothing),
         cmocka_unit_test(no_switch_batch_or_chunk_changes_a_token),
         cmocka_unit_test(jobs_wait_for_room_and_all_of_them_finish),
+        cmocka_unit_test(the_next_version_of_a_story_finds_its_prompts),
+        cmocka_unit_test(common_pages_count_once),
         cmocka_unit_test(a_job_is_cancelled_while_its_draft_is_verified),
         cmocka_unit_test(a_job_whose_drafts_are_missing_is_refused),
     };
