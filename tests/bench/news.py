@@ -2,7 +2,7 @@
 """The news job: what each of the decode's features saves on recorded stories, with the same tokens.
 
     news.py [--build BUILD] [--models NAME,NAME] [--groups 5] [--budget SECONDS] [--configs NAME,...]
-            [--stories NAME,...] [--waves N] [--threads 0]
+            [--stories NAME,...] [--waves N] [--jobs N] [--threads 0]
 
 Twenty stories of the Reuters archive go through the real desk once for each model (`telex stage write-transformer`); the
 driver's option `record` keeps its jobs. They lie in five groups of four; a group of two stories and their next versions
@@ -54,7 +54,7 @@ class Telex:
     def stage(self, name, lines, *options):
         done = subprocess.run([self.build / "host" / "telex", "stage", name, *options], input="".join(lines),
                               capture_output=True, text=True, env=self.env)
-        return done.stdout.splitlines(keepends=True)
+        return [line + "\n" for line in done.stdout.split("\n") if line]
 
     def replay(self, jobs, at_once, options):
         program = self.build / "tests" / "driver" / "news-replay"
@@ -100,7 +100,7 @@ class Recorder:
             part.unlink(missing_ok=True)
             lines = [self.records[r] for r in story["records"]]
             if before:
-                lines += self.path_of(before).with_suffix(".dispatch").read_text().splitlines(keepends=True)
+                lines += self.path_of(before).with_suffix(".dispatch").open().readlines()
             out = self.telex.stage("write-transformer", lines + [json.dumps(story) + "\n"], "-m", "model-cpu",
                                    "-M", f"path={self.model}", "-M", f"record={part}")
             path.with_suffix(".dispatch").write_text("".join(out))
@@ -108,7 +108,7 @@ class Recorder:
                 part.rename(path)
             else:
                 path.touch()
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return [json.loads(line) for line in open(path)]
 
     def path_of(self, story):
         return self.dir / f"{story['id'][:12]}-{story['version']}.jsonl"
@@ -138,6 +138,8 @@ def groups(found, records, recorder, args):
     plan = []
     for a, b in zip(pairs[0::2], pairs[1::2]):
         plan += [(a[0], None), (b[0], None), (a[1], a[0]), (b[1], b[0])]
+    for first, second in pairs[len(pairs) // 2 * 2:]:
+        plan += [(first, None), (second, first)]
     plan += [(s, None) for s in singles]
     if args.stories:
         plan = [(s, b) for s, b in plan if name_of(s) in args.stories.split(",")]
@@ -146,6 +148,7 @@ def groups(found, records, recorder, args):
         if at == args.groups:
             return
         jobs = [job for job in waves(recorder.jobs(story, before)) if not args.waves or job["wave"] < args.waves]
+        jobs = jobs[:args.jobs] if args.jobs else jobs
         if jobs:
             group.append((name_of(story), jobs, before is not None))
         if len(group) == size:
@@ -179,7 +182,7 @@ def measure(telex, model, name, on, unit):
                 expected[key_of(job) + str(job["outcome"]["ids"])] += 1
     options = driver_options(on) | {"path": model, "record": out}
     result = telex.replay(jobs, 2 if "batch" in on else 1, options)
-    got = [json.loads(line) for line in out.read_text().splitlines()]
+    got = [json.loads(line) for line in open(out)]
     for line in got:
         expected[key_of(line) + str(line["outcome"]["ids"])] -= 1
     different = sum(abs(n) for n in expected.values())
@@ -200,7 +203,7 @@ def run_all(telex, model, args, until):
     if not found:
         sys.exit(f"no stories in {archive}; scripts/setup run fetches the archive")
     recorder = Recorder(telex, model, records)
-    results = CACHE / "results" / f"{pathlib.Path(model).stem}-{telex.sum()}-{args.waves}.json"
+    results = CACHE / "results" / f"{pathlib.Path(model).stem}-{telex.sum()}-{args.waves}-{args.jobs}.json"
     results.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(results.read_text()) if results.exists() else {}
     chosen = args.configs.split(",") if args.configs else None
@@ -259,6 +262,7 @@ def main():
     parser.add_argument("--groups", type=int, default=5, help="groups of four stories; 5 is all")
     parser.add_argument("--stories", default="", help="only these, such as '2a429d v2,24f8e2 v1'")
     parser.add_argument("--waves", type=int, default=0, help="only the first waves of each story; 0: all")
+    parser.add_argument("--jobs", type=int, default=0, help="only the first jobs of each story; 0: all")
     parser.add_argument("--configs", default="", help="plain, +drafts, all, -drafts, ...; default all of them")
     parser.add_argument("--budget", type=float, default=0, help="seconds after which no new run begins; 0: none")
     parser.add_argument("--threads", type=int, default=0)

@@ -175,12 +175,18 @@ static json_t *read_jobs(const char *path) {
     json_t *jobs = json_array();
     FILE *file = fopen(path, "r");
     json_error_t error;
-    while (file) {
-        json_t *job = json_loadf(file, JSON_DISABLE_EOF_CHECK, &error);
+    char *line = NULL;
+    size_t capacity = 0;
+    for (int n = 1; file && getline(&line, &capacity, file) > 0; n++) {
+        json_t *job = json_loads(line, 0, &error);
         if (!job)
-            break;
-        json_array_append_new(jobs, job);
+            fprintf(stderr, "news_replay: %s:%d: %s; left out\n", path, n, error.text);
+        else
+            json_array_append_new(jobs, job);
     }
+    free(line);
+    if (!file)
+        perror(path);
     if (file)
         fclose(file);
     return jobs;
