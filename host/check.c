@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check_model.h"
 #include "config.h"
 #include "plugin_file.h"
 
@@ -54,6 +55,52 @@ const struct check_rule check_rules[] = {
     {"log.level", CHECK_WARNING, "a log level is one of telex/abi.h"},
     {"metrics.name", CHECK_WARNING, "a metric has a kind, a doc and a name in snake case"},
     {"http.root", CHECK_ERROR, "a site is an absolute path"},
+    {"model.open", CHECK_ERROR, "open with checked options gives OK and a model"},
+    {"model.says-why", CHECK_ERROR, "open of weights that are not there fails, and says why through fail"},
+    {"model.info", CHECK_ERROR,
+     "info is OK and its numbers and names make sense; it writes no more than size"},
+    {"model.tokenize", CHECK_ERROR,
+     "tokenize gives ids of the vocabulary, counts all of them whatever the room, and stays within it"},
+    {"model.round-trip", CHECK_ERROR,
+     "detokenize(tokenize(x)) is x for valid UTF-8; with TELEX_MODEL_LOSSY_TEXT it is stable at least"},
+    {"model.round-trip-bytes", CHECK_WARNING, "the same for bytes that are no UTF-8"},
+    {"model.control", CHECK_ERROR,
+     "text becomes a control token only with TELEX_TOKENIZE_CONTROL, and with it those of the template do"},
+    {"model.detokenize", CHECK_ERROR,
+     "control tokens are spelled as nothing, ids outside the vocabulary fail, and it stays within its room"},
+    {"model.context", CHECK_ERROR, "context_open gives OK and a context"},
+    {"model.finite", CHECK_ERROR, "logits are finite"},
+    {"model.rows", CHECK_ERROR,
+     "SUBSET, TOPK and SAMPLE say what LOGITS says; SAMPLE draws as sdk/driver/sample.h"},
+    {"model.batch", CHECK_ERROR,
+     "a row does not depend on other sequences of its batch (to the bit with TELEX_MODEL_BATCH_INVARIANT)"},
+    {"model.chunks", CHECK_ERROR, "nor on how a prompt is cut into batches"},
+    {"model.copy", CHECK_ERROR,
+     "copied positions are as good as computed ones, and their source stays as it is"},
+    {"model.trim", CHECK_ERROR, "positions that were forgotten leave no trace"},
+    {"model.bad-batch", CHECK_ERROR, "bad ids, sequences and positions are INVALID, and nothing changes"},
+    {"model.room", CHECK_ERROR,
+     "a context holds what it was opened for; without room decode answers AGAIN, beyond the model's context "
+     "INVALID, "
+     "and nothing changes"},
+    {"model.embed", CHECK_ERROR, "embed gives a vector of length 1, or UNSUPPORTED without the flag"},
+    {"model.cancel", CHECK_ERROR,
+     "cancel makes a running decode return soon, and the context goes on as before"},
+    {"model.leak", CHECK_ERROR, "contexts and models that are closed leave no memory behind"},
+    {"model.two-contexts", CHECK_ERROR, "two contexts decode at the same time"},
+    {"model.reference", CHECK_ERROR, "logits are near those of the reference (--reference)"},
+    {"generate.open", CHECK_ERROR, "open with checked options gives OK and an instance"},
+    {"generate.info", CHECK_ERROR, "info is OK and names model and backend"},
+    {"generate.answers", CHECK_WARNING, "an ordinary job is answered"},
+    {"generate.done", CHECK_ERROR, "done is called exactly once for an accepted job, never for another"},
+    {"generate.result", CHECK_ERROR, "a result has UTF-8 and a finish, or a reason"},
+    {"generate.limit", CHECK_ERROR, "a text has at most max_tokens tokens"},
+    {"generate.cancel", CHECK_ERROR, "a cancelled job is done soon"},
+    {"generate.schema", CHECK_ERROR, "a text satisfies the job's schema, or the job is UNSUPPORTED"},
+    {"generate.seed", CHECK_WARNING, "the same job gives the same text"},
+    {"generate.drafts", CHECK_ERROR, "drafts never change the text"},
+    {"generate.bad-job", CHECK_ERROR, "a job that makes no sense is refused"},
+    {"generate.leak", CHECK_ERROR, "instances that are closed leave no memory behind"},
     {0},
 };
 
@@ -143,7 +190,8 @@ static json_t *result(const char *path, const struct plugin_desc *plugin, json_t
                      findings, "scenarios", scenarios);
 }
 
-json_t *check_plugin(struct registry *registry, const char *path, const char *const *pairs, int life_ms) {
+json_t *check_plugin(struct registry *registry, const char *path, const char *const *pairs,
+                     const char *reference, int life_ms) {
     json_t *findings = json_array(), *scenarios = json_array();
     char why[1024], file[4096];
     const struct plugin_desc *plugin = NULL;
@@ -158,8 +206,6 @@ json_t *check_plugin(struct registry *registry, const char *path, const char *co
     }
     json_array_append_new(scenarios, json_string("lint"));
     json_array_append_new(scenarios, json_string("describe"));
-    if (strcmp(plugin->class_id, TELEX_CLASS_STAGE) != 0)
-        return result(path, plugin, findings, scenarios);
     char cwd[4096];
     struct telex_bytes options;
     if (config_options(plugin, pairs, getcwd(cwd, sizeof(cwd)) ? cwd : "/", stderr, &options) != 0) {
@@ -167,7 +213,16 @@ json_t *check_plugin(struct registry *registry, const char *path, const char *co
         json_decref(scenarios);
         return NULL;
     }
-    check_lives(plugin, options, life_ms, findings, scenarios);
+    int err = 0;
+    if (strcmp(plugin->class_id, TELEX_CLASS_STAGE) == 0)
+        check_lives(plugin, options, life_ms, findings, scenarios);
+    else
+        err = check_backend(plugin, pairs, options, reference, life_ms, findings, scenarios);
     free((void *)options.data);
+    if (err < 0) {
+        json_decref(findings);
+        json_decref(scenarios);
+        return NULL;
+    }
     return result(path, plugin, findings, scenarios);
 }

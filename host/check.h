@@ -25,9 +25,11 @@ extern const struct check_rule check_rules[];
 const struct check_rule *check_rule_find(const char *id);
 
 /* Check the file at path. `pairs` are its options as key=value texts (NULL-ended); a life may take life_ms.
+ * reference: a backend, as the model commands take it, that the logits of this one are held against; or NULL.
  * Gives {"plugin","path","findings":[{"rule","level","scenarios":[],"text"}],"scenarios":[names run]}, or
  * NULL with a line on stderr when the options are wrong. */
-json_t *check_plugin(struct registry *registry, const char *path, const char *const *pairs, int life_ms);
+json_t *check_plugin(struct registry *registry, const char *path, const char *const *pairs,
+                     const char *reference, int life_ms);
 
 /* Live through all scenarios that fit, each in a child, until one hangs; append to findings and scenarios
  * (check_child.c). */

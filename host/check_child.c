@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_child.c - lives of a stage, each in a child process of its own.
- *
- * The child says "@call" on its pipe before each call into the plugin, a JSON object for each finding and
- * "@end" when it is through; the parent makes a finding of a child that ends, crashes or hangs before. */
-#include <dirent.h>
-#include <errno.h>
+/* check_child.c - lives of a stage, each in a child process of its own (check_process.c). */
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <telex/ext/io.h>
@@ -20,12 +11,13 @@
 
 #include "check.h"
 #include "check_host.h"
+#include "check_process.h"
 
-enum { SOURCE_MS = 3000, OUTPUT_MAX_BYTES = 1 << 20 };
-enum { RECORDS = 16 };
+enum { SOURCE_MS = 3000, RECORDS = 16 };
 
 /* One life in the making. */
 struct life {
+    struct check_run *run;
     struct check_host host;
     const struct telex_stage *stage;
     struct telex_bytes options;
@@ -35,8 +27,7 @@ struct life {
 };
 
 static void say(const struct life *life, const char *call) {
-    fprintf(life->out, "@%s\n", call);
-    fflush(life->out);
+    check_say(life->run, call);
 }
 
 /* ---- sample records ---- */
@@ -308,26 +299,6 @@ static void life_create_destroy(struct life *life) {
             end(life, false);
 }
 
-static size_t count_entries(const char *folder) {
-    size_t n = 0;
-    DIR *dir = opendir(folder);
-    while (dir && readdir(dir))
-        n++;
-    if (dir)
-        closedir(dir);
-    return n;
-}
-
-/* Threads end a moment after they are joined, so a number that falls is waited for. */
-static size_t settled_count(const char *folder, size_t wanted) {
-    size_t n = count_entries(folder);
-    for (int i = 0; i < 100 && n > wanted; i++) {
-        usleep(5000);
-        n = count_entries(folder);
-    }
-    return n;
-}
-
 static void life_start_stop(struct life *life) {
     size_t threads = 0, files = 0;
     for (int i = 0; i < 4; i++) {
@@ -335,14 +306,14 @@ static void life_start_stop(struct life *life) {
             return;
         end(life, begin(life));
         if (i == 0) { /* what a library keeps for the process is not counted */
-            threads = count_entries("/proc/self/task");
-            files = count_entries("/proc/self/fd");
+            threads = check_settled_count("/proc/self/task", SIZE_MAX);
+            files = check_settled_count("/proc/self/fd", SIZE_MAX);
         }
     }
-    if (settled_count("/proc/self/task", threads) > threads)
+    if (check_settled_count("/proc/self/task", threads) > threads)
         check_find(&life->host, "life.thread-left", "threads are left after destroy");
     /* each life brings one stream of the check's own */
-    if (settled_count("/proc/self/fd", files) > files)
+    if (check_settled_count("/proc/self/fd", files) > files)
         check_find(&life->host, "life.file-left", "descriptors are left open after destroy");
 }
 
@@ -446,19 +417,23 @@ static void life_source_without_credit(struct life *life) {
     end(life, started);
 }
 
-static bool takes_records(const struct telex_stage *stage) {
+static bool takes_records(const void *table) {
+    const struct telex_stage *stage = table;
     return stage->process != NULL;
 }
 
-static bool takes_and_gives(const struct telex_stage *stage) {
+static bool takes_and_gives(const void *table) {
+    const struct telex_stage *stage = table;
     return stage->process != NULL && stage->max_outputs > 0;
 }
 
-static bool is_source(const struct telex_stage *stage) {
+static bool is_source(const void *table) {
+    const struct telex_stage *stage = table;
     return stage->on_credit != NULL;
 }
 
-static bool is_any(const struct telex_stage *stage) {
+static bool is_any(const void *table) {
+    const struct telex_stage *stage = table;
     (void)stage;
     return true;
 }
@@ -466,7 +441,7 @@ static bool is_any(const struct telex_stage *stage) {
 static const struct {
     const char *name;
     void (*live)(struct life *life);
-    bool (*fits)(const struct telex_stage *stage);
+    bool (*fits)(const void *table);
 } lives[] = {
     {"create-destroy", life_create_destroy, is_any},
     {"start-stop", life_start_stop, is_any},
@@ -480,124 +455,22 @@ static const struct {
 };
 enum { N_LIVES = sizeof(lives) / sizeof(*lives) };
 
-/* ---- parent and child ---- */
-
-static void become_child(int fd, const struct plugin_desc *plugin, struct telex_bytes options, size_t which,
-                         int life_ms) {
-    char why[1024];
+static void live(struct check_run *run) {
     static struct life life; /* on no stack that a plugin could smash */
-    struct rlimit none = {0, 0};
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpgid(0, 0);
-    setrlimit(RLIMIT_CORE, &none);
-    life.out = fdopen(fd, "w");
-    if (!life.out)
-        _exit(3);
-    say(&life, "load");
-    life.stage = plugin_load(plugin, why, sizeof(why));
-    life.options = options;
-    life.settle_ms = life_ms / 5;
-    if (!life.stage) {
-        fprintf(life.out, "@unloadable %s\n", why);
-        fflush(life.out);
-        _exit(3);
-    }
-    if (!lives[which].fits(life.stage)) {
-        fprintf(life.out, "@skip\n");
-        fflush(life.out);
-        _exit(0);
-    }
-    lives[which].live(&life);
-    say(&life, "end");
-    _exit(0);
-}
-
-/* Everything the child says until it closes its pipe or its time is over. Gives it. */
-static char *hear(int fd, int life_ms, bool *timed_out) {
-    size_t used = 0;
-    char *text = calloc(1, OUTPUT_MAX_BYTES + 1);
-    int64_t deadline_ms = check_now_ms() + life_ms;
-    *timed_out = false;
-    while (text && used < OUTPUT_MAX_BYTES) {
-        struct pollfd wait = {fd, POLLIN, 0};
-        int64_t left_ms = deadline_ms - check_now_ms();
-        int ready = left_ms > 0 ? poll(&wait, 1, (int)left_ms) : 0;
-        if (ready < 0 && errno == EINTR)
-            continue;
-        *timed_out = ready <= 0;
-        ssize_t n = ready > 0 ? read(fd, text + used, OUTPUT_MAX_BYTES - used) : 0;
-        if (n <= 0)
-            break;
-        used += (size_t)n;
-    }
-    return text;
-}
-
-/* Turn what a child said and how it ended into findings. Cuts text up. */
-static bool take_findings(char *text, int status, bool timed_out, const char *scenario, json_t *findings) {
-    char call[128] = "load", what[400];
-    bool ended = false, skipped = false;
-    char *rest = text, *line;
-    while ((line = strsep(&rest, "\n"))) {
-        if (*line == '{') {
-            json_t *finding = json_loads(line, 0, NULL);
-            const char *rule = json_string_value(json_object_get(finding, "rule"));
-            const char *what_text = json_string_value(json_object_get(finding, "text"));
-            if (rule && what_text && check_rule_find(rule))
-                check_add(findings, rule, scenario, what_text);
-            json_decref(finding);
-        } else if (*line == '@') {
-            ended = strcmp(line, "@end") == 0;
-            skipped = strcmp(line, "@skip") == 0;
-            if (!ended)
-                snprintf(call, sizeof(call), "%s", line + 1);
-        }
-    }
-    if (ended || skipped)
-        return !skipped;
-    if (timed_out)
-        snprintf(what, sizeof(what), "did not return from %s in time", call);
-    else if (WIFSIGNALED(status))
-        snprintf(what, sizeof(what), "crashed in %s (SIG%s)", call, sigabbrev_np(WTERMSIG(status)));
-    else
-        snprintf(what, sizeof(what), "ended the process in %s (exit status %d)", call, WEXITSTATUS(status));
-    check_add(findings, timed_out ? "life.hang" : "life.crash", scenario, what);
-    return true;
-}
-
-/* False when it hung. */
-static bool live_one(const struct plugin_desc *plugin, struct telex_bytes options, size_t which, int life_ms,
-                     json_t *findings, json_t *scenarios) {
-    int fds[2], status = 0;
-    bool timed_out;
-    if (pipe(fds) < 0)
-        return false;
-    fflush(NULL);
-    pid_t pid = fork(); /* this program has one thread and no library that minds */
-    if (pid == 0) {
-        close(fds[0]);
-        become_child(fds[1], plugin, options, which, life_ms);
-    }
-    close(fds[1]);
-    if (pid < 0) {
-        close(fds[0]);
-        return false;
-    }
-    char *text = hear(fds[0], life_ms, &timed_out);
-    close(fds[0]);
-    kill(-pid, SIGKILL); /* nothing that it started stays */
-    kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (text && take_findings(text, status, timed_out, lives[which].name, findings))
-        json_array_append_new(scenarios, json_string(lives[which].name));
-    free(text);
-    return !timed_out;
+    life.run = run;
+    life.out = run->out;
+    life.stage = run->table;
+    life.options = run->options;
+    life.settle_ms = run->life_ms / 5;
+    for (size_t i = 0; i < N_LIVES; i++)
+        if (strcmp(lives[i].name, run->scenario->name) == 0)
+            lives[i].live(&life);
 }
 
 void check_lives(const struct plugin_desc *plugin, struct telex_bytes options, int life_ms, json_t *findings,
                  json_t *scenarios) {
+    struct check_scenario all[N_LIVES];
     for (size_t i = 0; i < N_LIVES; i++)
-        if (!live_one(plugin, options, i, life_ms, findings, scenarios))
-            break;
+        all[i] = (struct check_scenario){lives[i].name, live, lives[i].fits};
+    check_scenarios(plugin, options, life_ms, all, N_LIVES, NULL, findings, scenarios);
 }

@@ -15,7 +15,7 @@
 #include <telex-sdk/json.h>
 #include <telex-sdk/table.h>
 
-#include "check.h"
+#include "check_process.h"
 
 enum { GUARD_BYTES = 64, GUARD = 0xa5, LEASES_MAX = 100000 };
 
@@ -27,33 +27,11 @@ int64_t check_now_ms(void) {
 
 /* ---- findings ---- */
 
-static void write_finding(struct check_host *host, const char *rule, const char *text) {
-    json_t *finding = json_pack("{s:s,s:s}", "rule", rule, "text", text);
-    char *line = finding ? json_dumps(finding, JSON_COMPACT) : NULL;
-    if (line)
-        fprintf(host->out, "%s\n", line);
-    fflush(host->out);
-    free(line);
-    json_decref(finding);
-}
-
 void check_find(struct check_host *host, const char *rule, const char *format, ...) {
-    static const char *told[64];
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    check_vreport(host->out, rule, format, args);
     va_end(args);
-    pthread_mutex_lock(&lock);
-    size_t i = 0;
-    while (i < 63 && told[i] && strcmp(told[i], rule) != 0)
-        i++;
-    if (!told[i]) {
-        told[i] = rule;
-        write_finding(host, rule, text);
-    }
-    pthread_mutex_unlock(&lock);
 }
 
 static struct check_host *enter(const struct telex_host *table, const char *call) {

@@ -11,7 +11,7 @@
 enum { PAIRS_MAX = 128 };
 
 struct check_args {
-    const char *path;
+    const char *path, *reference;
     const char *pairs[PAIRS_MAX + 1];
     int n_pairs, json, rules, life_ms;
 };
@@ -33,6 +33,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'j':
         args->json = 1;
         return 0;
+    case 'R':
+        args->reference = arg;
+        return 0;
     case 'r':
         args->rules = 1;
         return 0;
@@ -53,21 +56,24 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const struct argp_option options[] = {
     {"option", 'o', "KEY=VALUE", 0, "an option of the plugin; required ones must be given", 0},
     {"timeout", 't', "DURATION", 0, "time that one life may take (20s)", 0},
+    {"reference", 'R', "MODEL", 0, "a model backend that this one's logits are held against", 0},
     {"json", 'j', NULL, 0, "print {\"plugin\", \"findings\": [...], \"scenarios\": [...]}", 0},
     {"rules", 'r', NULL, 0, "list the rules and what each says", 0},
     {0},
 };
-static const struct argp argp = {options,
-                                 parse,
-                                 "PLUGIN.so",
-                                 "Check that a plugin keeps the contract of telex/*.h.\v"
-                                 "The file is linted and described; a stage is then lived through in child "
-                                 "processes by a small host that watches "
-                                 "every call. Each finding names its rule and the life it was seen in. Exit "
-                                 "code 0 without errors, 1 with.",
-                                 NULL,
-                                 NULL,
-                                 NULL};
+static const struct argp argp = {
+    options,
+    parse,
+    "PLUGIN.so",
+    "Check that a plugin keeps the contract of telex/*.h.\v"
+    "The file is linted and described; a stage is then lived through in child "
+    "processes by a small host that watches "
+    "every call; a model backend is tokenised with, decoded with, copied, cut, cancelled and "
+    "asked wrongly. Each finding names its rule and the life it was seen in. Exit "
+    "code 0 without errors, 1 with.",
+    NULL,
+    NULL,
+    NULL};
 
 static int print_rules(int as_json) {
     json_t *list = json_array();
@@ -77,7 +83,7 @@ static int print_rules(int as_json) {
             json_array_append_new(
                 list, json_pack("{s:s,s:s,s:s}", "rule", rule->id, "level", level, "doc", rule->doc));
         else
-            printf("%-20s %-8s %s\n", rule->id, level, rule->doc);
+            printf("%-22s %-8s %s\n", rule->id, level, rule->doc);
     }
     if (as_json)
         cli_print_json(list);
@@ -123,7 +129,7 @@ int cmd_check(int argc, char **argv) {
     struct registry *registry = cli_registry();
     if (!registry)
         return EXIT_FAILED;
-    json_t *result = check_plugin(registry, args.path, args.pairs, args.life_ms);
+    json_t *result = check_plugin(registry, args.path, args.pairs, args.reference, args.life_ms);
     code = !result                                                 ? EXIT_USAGE
            : count_errors(json_object_get(result, "findings")) > 0 ? EXIT_FAILED
                                                                    : EXIT_FINE;

@@ -10,9 +10,10 @@
 #include <telex-sdk/json.h>
 #include <telex-sdk/message.h>
 
+#include "../distance.h"
 #include "cli.h"
 #include "model_commands.h"
-#include "model_distance.h"
+
 #include "model_feed.h"
 #include "model_generate.h"
 #include "model_open.h"

@@ -92,7 +92,8 @@ struct telex_generate {
 
 enum {
     TELEX_MODEL_EMBED = 1,          /* embed() works */
-    TELEX_MODEL_BATCH_INVARIANT = 2 /* a row's bits do not depend on what else is in the batch */
+    TELEX_MODEL_BATCH_INVARIANT = 2, /* a row's bits do not depend on what else is in the batch */
+    TELEX_MODEL_LOSSY_TEXT = 4       /* tokenize normalises: what it gives back may differ from what it got */
 };
 
 struct telex_model_info {
@@ -149,7 +150,8 @@ struct telex_model {
 
     /* Text to ids. Returns how many there are (write at most `capacity`), or a failure. Never adds bos. [any] */
     int64_t (*tokenize)(void *self, struct telex_bytes text, uint32_t flags, int32_t *ids, uint64_t capacity);
-    /* Ids to bytes, control tokens as nothing. Returns the number of bytes, or a failure. [any] */
+    /* Ids to bytes, control tokens as nothing. Returns the number of bytes, whatever the capacity, or a failure:
+     * INVALID for an id outside the vocabulary. [any] */
     int64_t (*detokenize)(void *self, const int32_t *ids, uint64_t n, uint8_t *out, uint64_t capacity);
 
     /* A context: n_seq sequences that together hold n_tokens positions. One caller at a time per context. [any] */

@@ -34,7 +34,7 @@ int64_t speech_tokenize(const struct tokenizer *tok, struct telex_bytes text, ui
                          flags & TELEX_TOKENIZE_CONTROL ? TOKENIZER_CONTROL : 0, &list) != 0)
         return TELEX_LIMIT;
     n = (int64_t)list.n;
-    if (list.n > 0)
+    if (list.n > 0 && capacity > 0)
         memcpy(ids, list.ids, (list.n < capacity ? list.n : capacity) * sizeof(*ids));
     free(list.ids);
     return n;
@@ -48,6 +48,8 @@ int64_t speech_detokenize(const struct tokenizer *tok, const int32_t *ids, uint6
         const char *bytes;
         const size_t length = tokenizer_piece(tok, ids[i], &bytes);
 
+        if (ids[i] < 0 || (uint32_t)ids[i] >= tokenizer_n_tokens(tok))
+            return TELEX_INVALID;
         if (tokenizer_is_control(tok, ids[i]))
             continue;
         if (used < capacity)

@@ -40,7 +40,18 @@ def vocabulary():
     return tokens, [3] * 3 + [1] * (len(tokens) - 3), merges
 
 
-def model(arch="llama", kind=0, pre="smollm", version=3, width=32, tied=True, seed=1, context=64):
+def weights(rng, kind, n_bytes):
+    """Random values of a float type; random blocks, whose scales may be anything, of the others."""
+    if kind in (0, 1):
+        n = n_bytes // (4 if kind == 0 else 2)
+        return struct.pack(f"<{n}{'f' if kind == 0 else 'e'}", *[rng.gauss(0, 0.2) for _ in range(n)])
+    per, size = BLOCKS[kind]
+    if kind not in (2, 8):
+        return rng.randbytes(n_bytes)
+    return b"".join(struct.pack("<e", 0.02 if kind == 2 else 0.001) + rng.randbytes(size - 2) for _ in range(n_bytes // size))
+
+
+def model(arch="llama", kind=0, pre="smollm", version=3, width=64, tied=True, seed=1, context=64):
     """A whole model of one layer with random weights of one type."""
     rng = random.Random(seed)
     tokens, kinds, merges = vocabulary()
@@ -62,7 +73,7 @@ def model(arch="llama", kind=0, pre="smollm", version=3, width=32, tied=True, se
     if arch == "qwen2":
         vectors += [("blk.0.attn_q.bias", width), ("blk.0.attn_k.bias", head_dim), ("blk.0.attn_v.bias", head_dim)]
     per, size = BLOCKS[kind]
-    tensors = [(name, (cols, rows), kind, rng.randbytes(rows * cols // per * size)) for name, rows, cols in matrices]
+    tensors = [(name, (cols, rows), kind, weights(rng, kind, rows * cols // per * size)) for name, rows, cols in matrices]
     tensors += [(name, (n,), 0, struct.pack(f"<{n}f", *[rng.uniform(-1, 1) for _ in range(n)])) for name, n in vectors]
     header = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(values)) + b"".join(entry(*v) for v in values)
     data = b""

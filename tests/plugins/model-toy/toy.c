@@ -291,6 +291,13 @@ static void answer(const struct toy *toy, struct telex_row *row, uint64_t hash, 
     }
 }
 
+static bool is_good_row(const struct toy *toy, const struct telex_row *row) {
+    for (uint32_t i = 0; row && row->kind == TELEX_ROW_SUBSET && i < row->n; i++)
+        if (row->ids[i] < 0 || (uint32_t)row->ids[i] >= toy->n_vocab)
+            return false;
+    return !row || row->kind != TELEX_ROW_TOPK || row->n <= toy->n_vocab;
+}
+
 /* Check the whole batch before anything changes. */
 static telex_status check_batch(const struct toy_context *c, const struct telex_batch *batch) {
     uint32_t *length = calloc(c->n_seq, sizeof(*length)), total = 0;
@@ -303,7 +310,7 @@ static telex_status check_batch(const struct toy_context *c, const struct telex_
         bool known =
             batch->seq[i] < c->n_seq && batch->token[i] >= 0 && (uint32_t)batch->token[i] < c->toy->n_vocab;
         if (!known || batch->pos[i] != (int32_t)length[batch->seq[i]]++ ||
-            batch->pos[i] >= c->toy->config.context)
+            batch->pos[i] >= c->toy->config.context || (batch->rows && !is_good_row(c->toy, batch->rows[i])))
             status = TELEX_INVALID;
     }
     for (uint32_t i = 0; i < c->n_seq; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_distance.c - distances between rows of logits, in double precision. */
-#include "model_distance.h"
+/* distance.c - distances between rows of logits, in double precision. */
+#include "distance.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* model_distance.h - how far the logits of one model are from those of another. */
-#ifndef HOST_CLI_MODEL_DISTANCE_H
-#define HOST_CLI_MODEL_DISTANCE_H
+/* distance.h - how far the logits of one model are from those of another. */
+#ifndef HOST_DISTANCE_H
+#define HOST_DISTANCE_H
 
 #include <stdbool.h>
 #include <stddef.h>
