@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cluster.c - one record's way: read it, find its like, score, join or found, mend, report.
  *
- * Every change is applied by apply_join or story_absorb, here and when the log is replayed, so that a
+ * Every change is applied by cluster_join or story_absorb, here and when the log is replayed, so that a
  * restored cluster is the one that was lost. Nothing that a decision reads lies outside live stories, the
  * clock and the counter. */
 #include "story.h"
@@ -77,10 +77,8 @@ static int64_t event_time(const struct cluster *cluster, const struct cluster_re
     return ms > 0 ? ms : cluster->clock_ms;
 }
 
-/* Put a record in its story, founding it where `event` says so. Used live and in replay. Takes the record,
- * also on failure. */
-static int apply_join(struct cluster *cluster, const struct cluster_event *event, struct record *record,
-                      struct story **out) {
+int cluster_join(struct cluster *cluster, const struct cluster_event *event, struct record *record,
+                 struct story **out) {
     struct story *story = story_by_seq(cluster, event->story);
     int err = -EBADMSG;
     if (!story && event->story != event->seq)
@@ -104,6 +102,13 @@ undo_record:
     return err;
 }
 
+int cluster_forget_events(struct cluster *cluster, const struct story *story) {
+    int err = cluster->sink.forget(cluster->sink.arg, story->seq);
+    for (uint32_t i = 0; !err && i < story->n_events; i++)
+        err = cluster->sink.forget(cluster->sink.arg, story->events[i]);
+    return err ? err : cluster->sink.forget_memory(cluster->sink.arg, story->seq);
+}
+
 static int retire(struct cluster *cluster) {
     int64_t before = cluster->clock_ms - cluster->options.retire_ms;
     for (int n = 0; n < CLUSTER_RETIRED_MAX && cluster->oldest; n++) {
@@ -111,12 +116,7 @@ static int retire(struct cluster *cluster) {
         bool full = cluster->n_records > (uint64_t)cluster->options.max_records;
         if (story->touched_ms >= before && !full)
             break;
-        int err = cluster->sink.forget(cluster->sink.arg, story->seq);
-        for (uint32_t i = 0; !err && i < story->n_events; i++)
-            err = cluster->sink.forget(cluster->sink.arg, story->events[i]);
-        if (err)
-            return err;
-        err = cluster->sink.forget_memory(cluster->sink.arg, story->seq);
+        int err = cluster_forget_events(cluster, story);
         if (err)
             return err;
         if (cluster->sink.explain) {
@@ -231,8 +231,10 @@ static int look_again(struct cluster *cluster, uint64_t seq, const struct record
         if (!story || story == record->story)
             continue;
         int err = merge_around(cluster, &story);
+        if (story != record->story)
+            story->split_due = false; /* a story is looked at whole when a record joins it */
         if (!err && cluster->next_seq != before && story != record->story)
-            err = gate_report(cluster, story, "merged", GATE_MERGED);
+            err = gate_report(cluster, story, "merged", GATE_MENDED);
         if (err)
             return err;
     }
@@ -268,7 +270,7 @@ static int place(struct cluster *cluster, struct record *record) {
                                   .why = {cluster->why, cluster->why_size}};
     event.story = story ? story->seq : event.seq;
     const char *reason = !story ? "new" : likeness == CLUSTER_COPY ? "copy" : "joined";
-    int err = apply_join(cluster, &event, record, &story);
+    int err = cluster_join(cluster, &event, record, &story);
     if (!err)
         err = cluster->sink.event(cluster->sink.arg, &event);
     if (!err && likeness == CLUSTER_NEW && story->n_reports > 1)
@@ -277,9 +279,13 @@ static int place(struct cluster *cluster, struct record *record) {
         err = look_again(cluster, event.seq, record);
     story = record->story;
     bool merged = cluster->next_seq != event.seq + 1;
-    unsigned change =
-        (fact ? GATE_FACT : 0u) | (likeness == CLUSTER_COPY ? GATE_COPY : 0u) | (merged ? GATE_MERGED : 0u);
-    return err ? err : gate_report(cluster, story, merged ? "merged" : reason, change);
+    uint64_t before = cluster->next_seq;
+    if (!err)
+        err = split_check(cluster, &story);
+    bool split = cluster->next_seq != before;
+    unsigned change = (fact ? GATE_FACT : 0u) | (likeness == CLUSTER_COPY ? GATE_COPY : 0u) |
+                      (merged || split ? GATE_MENDED : 0u);
+    return err ? err : gate_report(cluster, story, split ? "split" : merged ? "merged" : reason, change);
 }
 
 static struct record *read_record(struct cluster *cluster, const struct cluster_record *from,
@@ -325,6 +331,7 @@ int cluster_restore_event(struct cluster *cluster, const struct cluster_event *e
             err = story_note_event(into, event->seq);
         if (!err)
             story_touch(cluster, into);
+        into->split_due = false; /* what was due was done in the same step */
         return err;
     }
     struct cluster_record lost = {.id = event->record, .version = event->version};
@@ -334,7 +341,10 @@ int cluster_restore_event(struct cluster *cluster, const struct cluster_event *e
     struct record *record = read_record(cluster, source, event_time(cluster, source));
     if (!record)
         return -ENOMEM;
-    return apply_join(cluster, event, record, &story);
+    int err = cluster_join(cluster, event, record, &story);
+    if (!err)
+        story->split_due = false;
+    return err;
 }
 
 int cluster_restore_memory(struct cluster *cluster, const struct cluster_memory *memory) {

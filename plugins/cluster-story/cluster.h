@@ -31,7 +31,7 @@ struct cluster_options {
     int64_t max_records, max_listed, lead_bytes;
     bool names;
     double join, join_rise, age_rise, merge, density, evidence, member;
-    double quorum, quorum_pair;
+    double quorum, quorum_pair, split;
     double conflict, contrast, accord, same_outlet, column;
     int64_t prior;
 };
@@ -93,6 +93,7 @@ struct cluster_story {
     const char *reason;   /* why it is reported now */
     bool news;            /* the writer should write it (again) */
     char merged_into[33]; /* "" unless merged */
+    char split_from[33];  /* "" unless this is the first version of a part that left that story */
 };
 
 /* Where results go. Each call returns 0, or a negative error that ends cluster_add with it. */

@@ -134,29 +134,43 @@ int gate_report(struct cluster *cluster, struct story *story, const char *reason
     bool open = gate_open(cluster, story);
     struct cluster_memory *memory = &story->memory;
     memory->facts += (change & GATE_FACT) != 0;
-    bool due =
-        open && (!memory->handed || memory->facts > 0) &&
-        (double)(story->n_reports - memory->handed) >= cluster->options.gate_growth * (double)memory->handed;
+    bool due = open && (!memory->handed || memory->facts > 0) &&
+               (double)story->n_reports - (double)memory->handed >=
+                   cluster->options.gate_growth * (double)memory->handed;
     /* A flood is reported each time the story has grown by an eighth, which bounds the bytes. */
     uint32_t copies = story->n_members - story->n_reports;
     bool flood = change & GATE_COPY ? copies > COPIES_QUIET : story->n_members > REPORTS_QUIET;
     bool quiet = flood && story->n_members * 8ull < memory->reported * 9;
-    bool merged = (change & GATE_MERGED) && memory->handed;
+    bool mended = (change & GATE_MENDED) && memory->handed;
     bool all = cluster->options.emit[0] == 'a';
     int err = 0;
-    if (due || merged || (all && !quiet)) {
+    if (due || mended || (all && !quiet)) {
         struct cluster_story out = {.state = "open",
                                     .gate = open ? "open" : "shut",
                                     .reason = due && !memory->handed ? "gate opened" : reason,
-                                    .news = due || merged};
+                                    .news = due || mended};
         memory->reported = story->n_members;
-        if (due || merged) {
+        if (due || mended) {
             memory->handed = story->n_reports;
             memory->facts = 0;
         }
         err = send(cluster, story, &out);
     }
     return err ? err : cluster->sink.remember(cluster->sink.arg, memory);
+}
+
+int gate_report_split(struct cluster *cluster, struct story *part, const char from[33]) {
+    bool open = gate_open(cluster, part);
+    struct cluster_story out = {
+        .state = "open", .gate = open ? "open" : "shut", .reason = "split", .news = open};
+    memcpy(out.split_from, from, sizeof(out.split_from));
+    int err = 0;
+    if (open || cluster->options.emit[0] == 'a') {
+        part->memory.reported = part->n_members;
+        part->memory.handed = open ? part->n_reports : 0;
+        err = send(cluster, part, &out);
+    }
+    return err ? err : cluster->sink.remember(cluster->sink.arg, &part->memory);
 }
 
 int gate_report_merged(struct cluster *cluster, struct story *gone, const struct story *into) {

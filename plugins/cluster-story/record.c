@@ -236,15 +236,20 @@ static void unlink_keys(struct cluster *cluster, struct record *record) {
     }
 }
 
-void record_free(struct cluster *cluster, struct record *record) {
+void record_unlink(struct cluster *cluster, struct record *record) {
     struct record **link = &cluster->ids[record->id_hash & (cluster->ids_size - 1)];
     while (*link && *link != record)
         link = &(*link)->next_by_id;
-    if (*link) {
-        *link = record->next_by_id;
-        cluster->n_records--;
-        unlink_keys(cluster, record);
-    }
+    if (!*link)
+        return;
+    *link = record->next_by_id;
+    cluster->n_records--;
+    unlink_keys(cluster, record);
+    record->linked = false;
+}
+
+void record_free(struct cluster *cluster, struct record *record) {
+    record_unlink(cluster, record);
     for (uint32_t i = 0; i < record->n_terms; i++)
         index_drop(&cluster->index, record->terms[i].term);
     if (record->outlet_term != UINT32_MAX)

@@ -63,6 +63,10 @@ const struct telex_option *const settings_table[] = {
                  .doc = "share of pairs across two stories that must agree before they merge"),
     TELEX_OPTION(.name = "quorum_pair", .type = TELEX_REAL, AT(quorum_pair), .initial = "0.20", .min = 0,
                  .max = 1, .doc = "similarity at which such a pair agrees"),
+    TELEX_OPTION(
+            .name = "split", .type = TELEX_REAL, AT(split), .initial = "0.15", .min = 0, .max = 1,
+            .doc =
+                "similarity that ties two reports; groups that nothing ties to the founder leave; 0: never"),
     TELEX_OPTION(.name = "conflict", .type = TELEX_REAL, AT(conflict), .initial = "0.125", .min = 0, .max = 1,
                  .doc = "taken off a score for values that contradict each other (day 2, day 21)"),
     TELEX_OPTION(.name = "contrast", .type = TELEX_REAL, AT(contrast), .initial = "0.78", .min = 0, .max = 1,

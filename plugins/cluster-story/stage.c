@@ -59,6 +59,10 @@ static int build_story(struct telex_builder *b, const struct cluster_story *stor
         telex_build_key(b, "merged_into");
         telex_build_text(b, story->merged_into);
     }
+    if (story->split_from[0]) {
+        telex_build_key(b, "split_from");
+        telex_build_text(b, story->split_from);
+    }
     telex_build_key(b, "gate");
     telex_build_text(b, story->gate);
     telex_build_key(b, "news");

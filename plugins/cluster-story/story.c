@@ -126,6 +126,7 @@ struct story *story_new(struct cluster *cluster, uint64_t seq) {
     story->members = &story->founder;
     story->outlets = &story->first_outlet;
     story->members_capacity = story->outlets_capacity = 1;
+    story->split_at = SPLIT_FIRST;
     if (take_slot(cluster, story) != 0 || link_seq(cluster, story) != 0) {
         free(story);
         return NULL;
@@ -314,6 +315,10 @@ static void widen(struct story *story, int64_t first_ms, int64_t last_ms) {
 
 static void count_reports(struct cluster *cluster, struct story *story, uint32_t more) {
     story->n_reports += more;
+    if (story->n_reports >= story->split_at) {
+        story->split_due = true;
+        story->split_at = 2 * story->n_reports;
+    }
     if (story->n_reports)
         cluster->walk[story->slot].inverse = 1.0f / (float)(TEXT_WEIGHT_ONE * story->n_reports);
 }
@@ -366,8 +371,7 @@ int story_note_event(struct story *story, uint64_t seq) {
     return 0;
 }
 
-/* Free a story whose records live on elsewhere. */
-static void free_shell(struct cluster *cluster, struct story *story) {
+void story_dissolve(struct cluster *cluster, struct story *story) {
     drop_terms(cluster, story);
     unlink_touch(cluster, story);
     unlink_seq(cluster, story);
@@ -387,7 +391,7 @@ static void free_shell(struct cluster *cluster, struct story *story) {
 void story_free(struct cluster *cluster, struct story *story) {
     for (uint32_t i = 0; i < story->n_members; i++)
         record_free(cluster, story->members[i]);
-    free_shell(cluster, story);
+    story_dissolve(cluster, story);
 }
 
 int story_absorb(struct cluster *cluster, struct story *into, struct story *from) {
@@ -420,7 +424,7 @@ int story_absorb(struct cluster *cluster, struct story *into, struct story *from
     }
     into->memory.copies += from->memory.copies;
     into->memory.facts += from->memory.facts;
-    free_shell(cluster, from);
+    story_dissolve(cluster, from);
     story_check(into);
     return 0;
 }

@@ -107,6 +107,8 @@ struct story {
     struct cluster_memory memory;
     struct story *newer, *older; /* list by touch */
     struct story *next_by_seq;   /* chain of the seq table */
+    uint32_t split_at;           /* reports at which it is looked at whole */
+    bool split_due;
     bool primary;
 };
 
@@ -127,6 +129,7 @@ struct candidate {
 };
 
 enum { CANDIDATES_MAX = 8, WALK_TERMS = 8, POSTINGS_MAX = 96, PAIRS_MAX = 32, MEMBERS_SCORED = 12 };
+enum { SPLIT_FIRST = 4, SPLIT_MAX = 32 };
 
 struct cluster {
     struct cluster_options options;
@@ -169,6 +172,7 @@ void record_free(struct cluster *cluster, struct record *record); /* also unlink
 struct record *record_find(const struct cluster *cluster, struct text_slice id);
 /* Make it known by its id and, unless it is a copy, by its keys. 0 or -ENOMEM. */
 int record_link(struct cluster *cluster, struct record *record);
+void record_unlink(struct cluster *cluster, struct record *record);
 /* Whether two records are one column on two days: the same title at one outlet, and at least a day between
  * them. */
 bool record_recurs(const struct record *a, const struct record *b);
@@ -181,6 +185,7 @@ struct record *record_like(struct cluster *cluster, const struct record *record,
 struct story *story_new(struct cluster *cluster, uint64_t seq);
 void story_free(struct cluster *cluster, struct story *story); /* with its records */
 int story_add(struct cluster *cluster, struct story *story, struct record *record);
+void story_dissolve(struct cluster *cluster, struct story *story);                 /* without its records */
 int story_absorb(struct cluster *cluster, struct story *into, struct story *from); /* frees from */
 int story_note_event(struct story *story, uint64_t seq);
 void story_touch(struct cluster *cluster, struct story *story);
@@ -233,12 +238,27 @@ bool anchors_conflict(const struct story *a, const struct story *b);
 /* Join stories that turned out to be one around `story`; *story is the one it lives on in. */
 int merge_around(struct cluster *cluster, struct story **story);
 
+/* ---- split.c ---- */
+
+/* Look at a story whole where it has doubled since it last was; *story is what the founder then is in. Its
+ * parts are reported, *story itself is not yet. */
+int split_check(struct cluster *cluster, struct story **story);
+
+/* ---- cluster.c ---- */
+
+/* Put a record in its story, founding it where `event` says so. Takes the record, also on failure. */
+int cluster_join(struct cluster *cluster, const struct cluster_event *event, struct record *record,
+                 struct story **out);
+/* Take back every event of a story, and its memory. */
+int cluster_forget_events(struct cluster *cluster, const struct story *story);
+
 /* ---- gate.c ---- */
 
-enum gate_change { GATE_FACT = 1, GATE_COPY = 2, GATE_MERGED = 4 };
+enum gate_change { GATE_FACT = 1, GATE_COPY = 2, GATE_MENDED = 4 }; /* mended: merged or split */
 
 /* After a change: report the story where it is due, and note what is to be remembered. */
 int gate_report(struct cluster *cluster, struct story *story, const char *reason, unsigned change);
+int gate_report_split(struct cluster *cluster, struct story *part, const char from[33]);
 int gate_report_merged(struct cluster *cluster, struct story *gone, const struct story *into);
 bool gate_fact(struct cluster *cluster, const struct story *story, const struct record *record);
 uint32_t gate_independent(const struct story *story);

@@ -18,12 +18,19 @@ struct arena_block {
     _Alignas(ARENA_ALIGN) char data[];
 };
 
+static size_t limit_of(const struct buf *buf) {
+    return buf->limit ? buf->limit : BUF_LIMIT_BYTES;
+}
+
+/* Room for n bytes and the NUL, never more of it than the limit has: buf_add looks at nothing else. n fits.
+ */
 static bool make_room(struct buf *buf, size_t n) {
+    size_t most = limit_of(buf) + 1, cap = buf->cap ? buf->cap : BUF_START_BYTES;
     if (n < buf->cap - buf->len)
         return true;
-    size_t cap = buf->cap ? buf->cap : BUF_START_BYTES;
     while (cap - buf->len <= n)
         cap *= 2;
+    cap = cap < most ? cap : most;
     char *data = realloc(buf->data, cap);
     if (!data)
         return false;
@@ -32,12 +39,12 @@ static bool make_room(struct buf *buf, size_t n) {
     return true;
 }
 
-void buf_add(struct buf *buf, const void *data, size_t n) {
-    size_t limit = buf->limit ? buf->limit : BUF_LIMIT_BYTES;
+void buf_add_slowly(struct buf *buf, const void *data, size_t n) {
+    size_t left = limit_of(buf) - buf->len;
     if (buf->full)
         return;
-    if (n > limit - buf->len) {
-        n = limit - buf->len;
+    if (n > left) {
+        n = left;
         buf->full = true;
     }
     if (!make_room(buf, n)) {
@@ -50,12 +57,14 @@ void buf_add(struct buf *buf, const void *data, size_t n) {
     buf->data[buf->len] = 0;
 }
 
-void buf_add_text(struct buf *buf, const char *text) {
-    buf_add(buf, text, strlen(text));
-}
-
-void buf_add_byte(struct buf *buf, char byte) {
-    buf_add(buf, &byte, 1);
+void buf_reserve(struct buf *buf, size_t n) {
+    size_t left = limit_of(buf) - buf->len, cap = buf->len + (n < left ? n : left) + 1;
+    char *data = cap > buf->cap ? realloc(buf->data, cap) : NULL;
+    if (data) {
+        buf->data = data;
+        buf->cap = cap;
+        buf->data[buf->len] = 0;
+    }
 }
 
 void buf_add_rune(struct buf *buf, uint32_t rune) {
@@ -94,7 +103,8 @@ void buf_finish(struct buf *buf) {
     buf->full = false;
 }
 
-void *arena_take(struct arena *arena, size_t n) {
+/* arena_take whose memory holds anything. */
+static void *take(struct arena *arena, size_t n) {
     if (n > SIZE_MAX / 2)
         goto refuse;
     n = (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
@@ -103,9 +113,10 @@ void *arena_take(struct arena *arena, size_t n) {
     struct arena_block *block = arena->head;
     if (!block || block->cap - block->used < n) {
         size_t cap = n > ARENA_BLOCK_BYTES ? n : ARENA_BLOCK_BYTES;
-        block = calloc(1, sizeof(*block) + cap);
+        block = malloc(sizeof(*block) + cap);
         if (!block)
             goto refuse;
+        block->used = 0;
         block->cap = cap;
         block->next = arena->head;
         arena->head = block;
@@ -119,10 +130,19 @@ refuse:
     return NULL;
 }
 
+void *arena_take(struct arena *arena, size_t n) {
+    void *at = take(arena, n);
+    if (at)
+        memset(at, 0, n);
+    return at;
+}
+
 char *arena_copy(struct arena *arena, const char *text, size_t n) {
-    char *copy = n < SIZE_MAX ? arena_take(arena, n + 1) : NULL;
+    char *copy = n < SIZE_MAX ? take(arena, n + 1) : NULL;
     if (copy && n)
         memcpy(copy, text, n);
+    if (copy)
+        copy[n] = 0;
     return copy;
 }
 

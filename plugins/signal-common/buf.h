@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes with room to grow. Zeroed memory with `limit` set is an empty buffer. `data` is owned and always ends
  * with a NUL that `len` does not count, except that it is NULL while nothing was ever appended. */
@@ -21,10 +22,27 @@ struct buf {
 
 #define BUF_LIMIT_BYTES ((size_t)256 << 20)
 
+/* buf_add where there is no room, or perhaps none. */
+void buf_add_slowly(struct buf *buf, const void *data, size_t n);
+/* Room for n more bytes without another allocation, as far as memory and the limit allow. */
+void buf_reserve(struct buf *buf, size_t n);
+
 /* Append n bytes; what does not fit is left off and `full` is set. */
-void buf_add(struct buf *buf, const void *data, size_t n);
-void buf_add_text(struct buf *buf, const char *text);
-void buf_add_byte(struct buf *buf, char byte);
+static inline void buf_add(struct buf *buf, const void *data, size_t n) {
+    if (n && n < buf->cap - buf->len && !buf->full) { /* cap never exceeds the limit by more than the NUL */
+        memcpy(buf->data + buf->len, data, n);
+        buf->len += n;
+        buf->data[buf->len] = 0;
+    } else {
+        buf_add_slowly(buf, data, n);
+    }
+}
+static inline void buf_add_text(struct buf *buf, const char *text) {
+    buf_add(buf, text, strlen(text));
+}
+static inline void buf_add_byte(struct buf *buf, char byte) {
+    buf_add(buf, &byte, 1);
+}
 /* Append one code point as UTF-8. */
 void buf_add_rune(struct buf *buf, uint32_t rune);
 /* The bytes as text, never NULL. Borrowed until the next call on the buffer. */

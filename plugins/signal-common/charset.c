@@ -197,28 +197,66 @@ static const char *mark_charset(const unsigned char *p, size_t n, size_t *skip) 
     return NULL;
 }
 
+/* The first byte from `at` that is no part of valid UTF-8, or `end`. */
+static const char *valid_end(const char *at, const char *end) {
+    while (at < end) {
+        uint64_t eight;
+        while (end - at >= 8 && (memcpy(&eight, at, 8), !(eight & 0x8080808080808080ull)))
+            at += 8;
+        if (at == end)
+            break;
+        const char *was = at;
+        if (text_rune(&at, end) == 0xFFFD && at - was == 1)
+            return was;
+    }
+    return end;
+}
+
 /* UTF-8 with every byte that is not read as windows-1252: the mixture that old editors make. */
 static bool add_utf8(struct buf *out, const char *data, size_t n) {
     const char *at = data, *end = data + n;
     bool repaired = false;
+    buf_reserve(out, n);
     while (at < end) {
-        const char *was = at;
-        uint32_t rune = text_rune(&at, end);
-        if (rune == 0xFFFD && at - was == 1) {
-            unsigned char byte = (unsigned char)*was;
-            rune = byte >= 0xA0 ? byte : cp1252[byte - 0x80];
-            repaired = true;
-            buf_add_rune(out, rune ? rune : 0xFFFD);
-        } else {
-            buf_add(out, was, (size_t)(at - was));
-        }
+        const char *valid = valid_end(at, end);
+        buf_add(out, at, (size_t)(valid - at));
+        if (valid == end)
+            break;
+        unsigned char byte = (unsigned char)*valid;
+        uint32_t rune = byte >= 0xA0 ? byte : cp1252[byte - 0x80];
+        repaired = true;
+        buf_add_rune(out, rune ? rune : 0xFFFD);
+        at = valid + 1;
     }
     return repaired;
+}
+
+/* Read every byte from 0x80 on as windows-1252. How many of them it does not have; those stay what they are.
+ */
+static long add_latin(struct buf *out, const char *data, size_t n) {
+    const char *at = data, *end = data + n;
+    long bad = 0;
+    buf_reserve(out, n + n / 16);
+    while (at < end) {
+        const char *from = at;
+        while (at < end && (unsigned char)*at < 0x80)
+            at++;
+        buf_add(out, from, (size_t)(at - from));
+        if (at == end)
+            break;
+        unsigned char byte = (unsigned char)*at++;
+        uint32_t rune = byte >= 0xA0 ? byte : cp1252[byte - 0x80];
+        bad += !rune;
+        buf_add_rune(out, rune ? rune : byte);
+    }
+    return bad;
 }
 
 /* Convert; bytes that do not fit become U+FFFD. Returns how many did not, or -1 when the encoding is not
  * there. */
 static long add_iconv(struct buf *out, const char *name, const char *data, size_t n) {
+    if (!strcmp(name, "WINDOWS-1252"))
+        return add_latin(out, data, n);
     iconv_t cd = iconv_open("UTF-8", name);
     if (cd == (iconv_t)-1)
         return -1;
@@ -234,9 +272,7 @@ static long add_iconv(struct buf *out, const char *name, const char *data, size_
         if (got != (size_t)-1 || err == E2BIG)
             continue;
         bad++;
-        unsigned char byte = (unsigned char)*in;
-        bool latin = !strcmp(name, "WINDOWS-1252");
-        buf_add_rune(out, latin ? byte : 0xFFFD);
+        buf_add_rune(out, 0xFFFD);
         size_t step = !strncmp(name, "UTF-16", 6) ? 2 : !strncmp(name, "UTF-32", 6) ? 4 : 1;
         if (step > left)
             step = left;
@@ -257,7 +293,15 @@ static bool fits(const char *name, const char *data, size_t n) {
 
 void charset_decode(struct buf *out, const char *data, size_t n, const char *content_type,
                     struct charset_result *result) {
+    charset_view(out, data, n, content_type, result);
+    if (result->as_is)
+        buf_add(out, result->as_is, result->as_is_n);
+}
+
+void charset_view(struct buf *out, const char *data, size_t n, const char *content_type,
+                  struct charset_result *result) {
     size_t skip = 0;
+    *result = (struct charset_result){.name = "UTF-8"};
     const unsigned char *bytes = (const unsigned char *)data;
     const char *shape = shape_charset(bytes, n);
     const char *from_mark = mark_charset(bytes, n, &skip);
@@ -273,6 +317,11 @@ void charset_decode(struct buf *out, const char *data, size_t n, const char *con
             name = shape; /* which end comes first is seen, not said */
         size_t was = out->len;
         result->name = name;
+        if (!strcmp(name, "UTF-8") && valid_end(data, data + n) == data + n) {
+            result->as_is = data;
+            result->as_is_n = n;
+            return;
+        }
         if (!strcmp(name, "UTF-8")) {
             result->repaired = add_utf8(out, data, n);
             bool believed = i == 4 || from_mark || !result->repaired;

@@ -307,12 +307,42 @@ static bool loose_parse(const char *at, struct parts *p) {
     return p->month && n >= 2;
 }
 
+/* "Tue, 24 Nov 2026 08:00:00 GMT" or "... +0100", to the letter: what most feeds write, and nothing else. */
+static bool strict_parse(const char *at, struct parts *p) {
+    *p = (struct parts){.month = 0};
+    if (!at[0] || !at[1] || !at[2] || at[3] != ',' || at[4] != ' ')
+        return false;
+    at += 5;
+    if (!digits(&at, isdigit((unsigned char)*at) && isdigit((unsigned char)at[1]) ? 2 : 1, &p->day) ||
+        *at++ != ' ')
+        return false;
+    for (int i = 0; i < 12 && !p->month; i++)
+        p->month = !strncasecmp(at, months[i], 3) ? i + 1 : 0;
+    if (!p->month || at[3] != ' ')
+        return false;
+    at += 4;
+    bool good = digits(&at, 4, &p->year) && *at++ == ' ' && digits(&at, 2, &p->hour) && *at++ == ':' &&
+                digits(&at, 2, &p->minute) && *at++ == ':' && digits(&at, 2, &p->second) && *at++ == ' ';
+    if (!good || !strcmp(at, "GMT"))
+        return good;
+    int sign = *at == '-' ? -1 : 1, hours, minutes;
+    if ((*at != '+' && *at != '-') || (at++, !digits(&at, 2, &hours)) || !digits(&at, 2, &minutes) || *at)
+        return false;
+    p->zone_minutes = sign * (60 * hours + minutes);
+    return hours < 15 && minutes < 60;
+}
+
 int64_t date_parse(const char *text) {
     struct parts parts;
     if (!text)
         return DATE_NONE;
     while (isspace((unsigned char)*text))
         text++;
+    if (strict_parse(text, &parts)) {
+        int64_t ms = moment(&parts);
+        if (ms != DATE_NONE)
+            return ms;
+    }
     char line[96];
     size_t n = strlen(text);
     while (n && isspace((unsigned char)text[n - 1]))

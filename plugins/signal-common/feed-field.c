@@ -84,9 +84,15 @@ static const struct rule {
     {"new-feed-url", ITUNES, FEED, FIELD_MOVED, 9, TEXT_IS_PLAIN},
 };
 
+/* A quick no for most pairs of names. Letter case does not matter. */
+static inline bool may_be_same(const char *a, const char *b) {
+    return !((a[0] ^ b[0]) & 0x5F) && (!a[0] || !((a[1] ^ b[1]) & 0x5F));
+}
+
 static const struct rule *find_rule(enum feed_ns ns, const char *name, enum feed_place place) {
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
-        if ((rules[i].ns & 1u << ns) && (rules[i].places & 1u << place) && !strcasecmp(rules[i].name, name))
+        if ((rules[i].ns & 1u << ns) && (rules[i].places & 1u << place) && may_be_same(rules[i].name, name) &&
+            !strcasecmp(rules[i].name, name))
             return &rules[i];
     return NULL;
 }
@@ -181,7 +187,7 @@ static void start_link(struct feed_reader *r, struct frame *frame, enum feed_pla
 
 static bool is_one_of(const char *name, const char *const *names) {
     for (; *names; names++)
-        if (!strcasecmp(*names, name))
+        if (may_be_same(*names, name) && !strcasecmp(*names, name))
             return true;
     return false;
 }
@@ -314,6 +320,8 @@ static const char *captured(struct feed_reader *r, bool one_line, size_t limit, 
         return "";
     const char *raw = buf_text(&c->raw);
     bool markup = (c->text == TEXT_IS_MARKUP || c->children) && !c->base64;
+    if (markup && !c->children)
+        feed_markup(c);
     if (markup)
         return feed_html(r->feed, buf_text(&c->markup), c->markup.len, one_line, limit, cut, base, links);
     if (c->text == TEXT_IS_HTML || c->text == TEXT_IS_OTHER || c->text == TEXT_IS_MARKUP ||
@@ -485,9 +493,10 @@ void feed_field_end(struct feed_reader *r) {
         return;
     }
     if (field == FIELD_LINK) {
-        if (!*one_line(r))
-            return;
-        set_link(r, r->in_item ? IN_ITEM : IN_FEED, resolved(r), c->rank);
+        const char *text = one_line(r);
+        if (*text)
+            set_link(r, r->in_item ? IN_ITEM : IN_FEED,
+                     url_resolve(&r->feed->arena, r->frames[r->depth - 1].base, text), c->rank);
         return;
     }
     bool empty = !c->raw.len && !c->children;

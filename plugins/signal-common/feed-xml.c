@@ -52,9 +52,10 @@ static const struct known_uri {
 
 /* Prefixes that nobody declared still mean what everybody takes them for. */
 static const struct name usual_prefixes[] = {
-    {"dc", NS_DC},       {"dcterms", NS_DCTERMS}, {"content", NS_CONTENT}, {"xhtml", NS_XHTML},
-    {"media", NS_MEDIA}, {"itunes", NS_ITUNES},   {"rdf", NS_RDF},         {"feedburner", NS_FEEDBURNER},
-    {"atom", NS_CORE},   {"rss", NS_CORE},        {"", NS_CORE},
+    {"", 0, NS_CORE},           {"dc", 2, NS_DC},       {"dcterms", 7, NS_DCTERMS},
+    {"content", 7, NS_CONTENT}, {"xhtml", 5, NS_XHTML}, {"media", 5, NS_MEDIA},
+    {"itunes", 6, NS_ITUNES},   {"rdf", 3, NS_RDF},     {"feedburner", 10, NS_FEEDBURNER},
+    {"atom", 4, NS_CORE},       {"rss", 3, NS_CORE},
 };
 
 static const char *local_name(const char *name) {
@@ -93,10 +94,10 @@ static enum feed_ns ns_of_name(const struct feed_reader *r, const char *name) {
     const char *colon = strrchr(name, ':');
     size_t n = colon ? (size_t)(colon - name) : 0;
     for (size_t i = r->n_names; i > 0; i--)
-        if (strlen(r->names[i - 1].prefix) == n && !memcmp(r->names[i - 1].prefix, name, n))
+        if (r->names[i - 1].n == n && !memcmp(r->names[i - 1].prefix, name, n))
             return r->names[i - 1].ns;
     for (size_t i = 0; i < sizeof(usual_prefixes) / sizeof(*usual_prefixes); i++)
-        if (strlen(usual_prefixes[i].prefix) == n && !strncasecmp(usual_prefixes[i].prefix, name, n))
+        if (usual_prefixes[i].n == n && !strncasecmp(usual_prefixes[i].prefix, name, n))
             return usual_prefixes[i].ns;
     return NS_OTHER;
 }
@@ -128,7 +129,7 @@ static void declare_names(struct feed_reader *r, const char **attributes) {
             stop(r, -EBADMSG);
             return;
         }
-        r->names[r->n_names++] = (struct name){kept, ns_of_uri(r, attributes[i + 1])};
+        r->names[r->n_names++] = (struct name){kept, strlen(kept), ns_of_uri(r, attributes[i + 1])};
         if (!strcasecmp(attributes[i + 1], "http://www.w3.org/2005/Atom") && !*prefix)
             r->atom_new = true;
     }
@@ -179,6 +180,14 @@ void feed_capture(struct feed_reader *r, enum feed_field field, int rank, enum f
 
 static void add_escaped(struct buf *out, const char *text, size_t n) {
     for (size_t i = 0; i < n; i++) {
+        size_t plain = 0;
+        while (i + plain < n && text[i + plain] != '<' && text[i + plain] != '&' && text[i + plain] != '>' &&
+               text[i + plain] != '"')
+            plain++;
+        buf_add(out, text + i, plain);
+        i += plain;
+        if (i == n)
+            return;
         if (text[i] == '<')
             buf_add_text(out, "&lt;");
         else if (text[i] == '&')
@@ -192,9 +201,18 @@ static void add_escaped(struct buf *out, const char *text, size_t n) {
     }
 }
 
+void feed_markup(struct capture *c) {
+    if (c->children)
+        return;
+    c->markup.len = 0;
+    c->markup.full = false;
+    add_escaped(&c->markup, buf_text(&c->raw), c->raw.len);
+}
+
 /* An element inside a captured field, as HTML. */
 static void markup_start(struct feed_reader *r, const char *name, const char **attributes) {
     struct buf *out = &r->capture.markup;
+    feed_markup(&r->capture);
     r->capture.children = true;
     buf_add_byte(out, '<');
     buf_add_text(out, local_name(name));
@@ -316,7 +334,8 @@ static void characters(void *user, const char *text, int n) {
         return;
     if (r->capturing) {
         buf_add(&r->capture.raw, text, (size_t)n);
-        add_escaped(&r->capture.markup, text, (size_t)n);
+        if (r->capture.children)
+            add_escaped(&r->capture.markup, text, (size_t)n);
     } else if (r->frames[r->depth - 1].place == IN_PERSON) {
         buf_add(&r->person, text, (size_t)n);
     }

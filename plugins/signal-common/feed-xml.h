@@ -71,7 +71,7 @@ struct capture {
     bool base64, children;
     size_t depth;      /* frames when it began; it ends when they are back to that */
     struct buf raw;    /* characters */
-    struct buf markup; /* characters escaped, and elements */
+    struct buf markup; /* characters escaped, and elements; from the first element on */
 };
 
 struct frame {
@@ -83,6 +83,7 @@ struct frame {
 
 struct name {
     const char *prefix;
+    size_t n; /* bytes of it */
     enum feed_ns ns;
 };
 
@@ -132,6 +133,9 @@ void feed_person_end(struct feed_reader *r, const struct frame *frame, const str
 const char *feed_attribute(const char **attributes, const char *name);
 /* Begin a capture at the current frame. feed-xml.c */
 void feed_capture(struct feed_reader *r, enum feed_field field, int rank, enum feed_text text, bool base64);
+
+/* The characters of a capture without elements, escaped, become its markup. feed-xml.c */
+void feed_markup(struct capture *capture);
 
 /* Parse UTF-8 XML into r->feed. 0 or -EBADMSG with feed->problem set. feed-xml.c */
 int feed_xml_parse(struct feed *feed, const char *xml, size_t n, const struct feed_hints *hints,

@@ -82,13 +82,16 @@ struct feed_item *feed_add_item(struct feed *feed, const struct feed_limits *lim
 
 /* Keep `buf` as a clean string in the arena. */
 static const char *keep(struct feed *feed, const struct buf *buf, bool one_line, size_t limit, bool *cut) {
-    struct buf clean = {.limit = 0};
-    text_clean(&clean, buf_text(buf), buf->len, one_line ? TEXT_LINE : TEXT_PARAGRAPHS);
-    size_t n = text_prefix(buf_text(&clean), clean.len, limit);
+    struct buf *clean = &feed->work[0];
+    if (!buf->len)
+        return "";
+    clean->len = 0;
+    clean->full = false;
+    text_clean(clean, buf_text(buf), buf->len, one_line ? TEXT_LINE : TEXT_PARAGRAPHS);
+    size_t n = text_prefix(buf_text(clean), clean->len, limit);
     if (cut)
-        *cut |= n < clean.len || buf->full;
-    const char *kept = arena_copy(&feed->arena, buf_text(&clean), n);
-    buf_finish(&clean);
+        *cut |= n < clean->len || buf->full;
+    const char *kept = n ? arena_copy(&feed->arena, clean->data, n) : "";
     if (!kept) {
         feed->truncated = true;
         feed_problem(feed, "text of the feed is larger than its memory limit; the rest is left out");
@@ -103,11 +106,15 @@ const char *feed_text(struct feed *feed, const char *text, size_t n, bool one_li
 
 const char *feed_html(struct feed *feed, const char *html, size_t n, bool one_line, size_t limit, bool *cut,
                       const char *base, struct html_links *links) {
-    struct buf out = {.limit = 4 * limit};
-    html_text(&out, html, n, base, links, &feed->arena);
-    const char *kept = keep(feed, &out, one_line, limit, cut);
-    buf_finish(&out);
-    return kept;
+    struct buf *out = &feed->work[1];
+    out->len = 0;
+    out->full = false;
+    out->limit = 4 * limit;
+    if (out->cap > out->limit)
+        buf_finish(out); /* left by a field with a higher limit */
+    buf_reserve(out, n);
+    html_text(out, html, n, base, links, &feed->arena);
+    return keep(feed, out, one_line, limit, cut);
 }
 
 static void fill_limits(struct feed_limits *full, const struct feed_limits *limits) {
@@ -183,8 +190,9 @@ int feed_parse(struct feed *feed, const char *data, size_t n, const struct feed_
         return -EMSGSIZE;
     }
     utf8.limit = 3 * limits.document_bytes + 64;
-    charset_decode(&utf8, data, n, hints->content_type, &charset);
-    const char *start = buf_text(&utf8), *end = start + utf8.len;
+    charset_view(&utf8, data, n, hints->content_type, &charset);
+    const char *start = charset.as_is ? charset.as_is : buf_text(&utf8);
+    const char *end = start + (charset.as_is ? charset.as_is_n : utf8.len);
     while (start < end && isspace((unsigned char)*start))
         start++;
     int err = -EBADMSG;
@@ -203,6 +211,8 @@ int feed_parse(struct feed *feed, const char *data, size_t n, const struct feed_
         feed_problem(feed, "bytes that are not %s were replaced", charset.name);
     }
     buf_finish(&utf8);
+    buf_finish(&feed->work[0]);
+    buf_finish(&feed->work[1]);
     return err;
 }
 

@@ -66,6 +66,7 @@ struct feed {
     bool truncated;    /* a limit cut the feed short; `problem` says which */
     char problem[160]; /* one line, with line:column where there is one; "" when all was well */
     struct arena arena;
+    struct buf work[2]; /* while it is parsed: memory for one field after the other */
 };
 
 /* Parse n bytes. 0: `feed` is filled, if only partly (see repaired, truncated). -EBADMSG: no feed, `problem`

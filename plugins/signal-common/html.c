@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* html.c - HTML to text.
  *
- * gumbo builds the tree. It is recursive in places, grows with the square of some inputs and does not expect
- * memory to end, so it only sees what a scan found shallow and small, and its memory is one arena with a
- * limit: when that is reached a long jump abandons the parse and the fragment is read flat, tag by tag. The
- * tree is walked without recursion. */
+ * What nearly all feeds carry is read in one pass without a tree (html-plain.c). For all else gumbo builds
+ * the tree. It is recursive in places, grows with the square of some inputs and does not expect memory to
+ * end, so it only sees what a scan found shallow and small, and its memory is one arena with a limit: when
+ * that is reached a long jump abandons the parse and the fragment is read flat, tag by tag. The tree is
+ * walked without recursion. */
 #include "html.h"
 
 #include <ctype.h>
@@ -16,6 +17,7 @@
 #include <gumbo.h>
 
 #include "entity.h"
+#include "html-plain.h"
 #include "text.h"
 #include "url.h"
 
@@ -233,36 +235,41 @@ enum style_says { STYLE_NOTHING, STYLE_HIDDEN, STYLE_PALE, STYLE_BACKGROUND };
 
 /* Values that hide; a value that ends with '.' must match whole, any other needs only to begin so. */
 static const struct hiding {
-    const char *name, *value;
+    const char *name;
+    size_t n;
+    const char *value;
     enum style_says says;
 } hidings[] = {
-    {"display", "none", STYLE_HIDDEN},
-    {"visibility", "hidden", STYLE_HIDDEN},
-    {"visibility", "collapse", STYLE_HIDDEN},
-    {"opacity", "0.", STYLE_HIDDEN},
-    {"opacity", "0.0.", STYLE_HIDDEN},
-    {"mso-hide", "all", STYLE_HIDDEN},
-    {"text-indent", "-9", STYLE_HIDDEN},
-    {"left", "-9", STYLE_HIDDEN},
-    {"clip", "rect(0", STYLE_HIDDEN},
-    {"font-size", "0.", STYLE_HIDDEN},
-    {"font-size", "0px", STYLE_HIDDEN},
-    {"font-size", "0pt", STYLE_HIDDEN},
-    {"line-height", "0.", STYLE_HIDDEN},
-    {"line-height", "0px", STYLE_HIDDEN},
-    {"height", "0.", STYLE_HIDDEN},
-    {"height", "0px", STYLE_HIDDEN},
-    {"max-height", "0.", STYLE_HIDDEN},
-    {"max-height", "0px", STYLE_HIDDEN},
-    {"width", "0.", STYLE_HIDDEN},
-    {"width", "0px", STYLE_HIDDEN},
-    {"max-width", "0.", STYLE_HIDDEN},
-    {"max-width", "0px", STYLE_HIDDEN},
-    {"color", "#fff", STYLE_PALE},
-    {"color", "white", STYLE_PALE},
-    {"color", "transparent", STYLE_PALE},
-    {"color", "rgb(255,255,255", STYLE_PALE},
-    {"color", "rgb(255, 255, 255", STYLE_PALE},
+#define HIDING(name, value, says)                                                                            \
+    { name, sizeof(name) - 1, value, says }
+    HIDING("display", "none", STYLE_HIDDEN),
+    HIDING("visibility", "hidden", STYLE_HIDDEN),
+    HIDING("visibility", "collapse", STYLE_HIDDEN),
+    HIDING("opacity", "0.", STYLE_HIDDEN),
+    HIDING("opacity", "0.0.", STYLE_HIDDEN),
+    HIDING("mso-hide", "all", STYLE_HIDDEN),
+    HIDING("text-indent", "-9", STYLE_HIDDEN),
+    HIDING("left", "-9", STYLE_HIDDEN),
+    HIDING("clip", "rect(0", STYLE_HIDDEN),
+    HIDING("font-size", "0.", STYLE_HIDDEN),
+    HIDING("font-size", "0px", STYLE_HIDDEN),
+    HIDING("font-size", "0pt", STYLE_HIDDEN),
+    HIDING("line-height", "0.", STYLE_HIDDEN),
+    HIDING("line-height", "0px", STYLE_HIDDEN),
+    HIDING("height", "0.", STYLE_HIDDEN),
+    HIDING("height", "0px", STYLE_HIDDEN),
+    HIDING("max-height", "0.", STYLE_HIDDEN),
+    HIDING("max-height", "0px", STYLE_HIDDEN),
+    HIDING("width", "0.", STYLE_HIDDEN),
+    HIDING("width", "0px", STYLE_HIDDEN),
+    HIDING("max-width", "0.", STYLE_HIDDEN),
+    HIDING("max-width", "0px", STYLE_HIDDEN),
+    HIDING("color", "#fff", STYLE_PALE),
+    HIDING("color", "white", STYLE_PALE),
+    HIDING("color", "transparent", STYLE_PALE),
+    HIDING("color", "rgb(255,255,255", STYLE_PALE),
+    HIDING("color", "rgb(255, 255, 255", STYLE_PALE),
+#undef HIDING
 };
 
 static enum style_says declaration(const char *name, size_t n, const char *value, size_t bytes) {
@@ -270,11 +277,12 @@ static enum style_says declaration(const char *name, size_t n, const char *value
         return STYLE_BACKGROUND;
     for (size_t i = 0; i < sizeof(hidings) / sizeof(*hidings); i++) {
         const struct hiding *h = &hidings[i];
+        if (h->n != n || (*h->name ^ *name) & 0x5F || strncasecmp(h->name, name, n) != 0)
+            continue;
         size_t len = strlen(h->value);
         bool whole = h->value[len - 1] == '.';
         len -= whole;
-        if (strlen(h->name) == n && !strncasecmp(h->name, name, n) && (whole ? bytes == len : bytes >= len) &&
-            !strncasecmp(value, h->value, len))
+        if ((whole ? bytes == len : bytes >= len) && !strncasecmp(value, h->value, len))
             return h->says;
     }
     return STYLE_NOTHING;
@@ -282,7 +290,7 @@ static enum style_says declaration(const char *name, size_t n, const char *value
 
 /* True when a style makes its element invisible: not shown, of no size, far away, or white on the page's
  * white. */
-static bool style_hides(const char *style) {
+bool html_style_hides(const char *style) {
     bool pale = false, background = false;
     while (*style) {
         size_t all = strcspn(style, ";"), n = strcspn(style, ":;");
@@ -320,7 +328,7 @@ static bool is_hidden(const GumboElement *element) {
     if (aria && !strcasecmp(aria, "true"))
         return true;
     const char *style = attribute(element, "style");
-    return style && style_hides(style);
+    return style && html_style_hides(style);
 }
 
 static void element_name(const GumboElement *element, const char **name, size_t *n) {
@@ -436,14 +444,8 @@ static char *prepare(const char *html, size_t n) {
     return copy;
 }
 
-void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
-               struct arena *arena) {
-    if (!n)
-        return;
-    if (!memchr(html, '<', n) && !memchr(html, '&', n)) {
-        buf_add(out, html, n);
-        return;
-    }
+void html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+                    struct arena *arena) {
     char *copy = prepare(html, n);
     struct tree *tree = copy ? calloc(1, sizeof(*tree)) : NULL;
     size_t was = out->len, links_were = links ? links->n : 0;
@@ -470,6 +472,16 @@ done:
         arena_finish(&tree->arena);
     free(tree);
     free(copy);
+}
+
+void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+               struct arena *arena) {
+    if (!n)
+        return;
+    if (!memchr(html, '<', n) && !memchr(html, '&', n))
+        buf_add(out, html, n);
+    else if (n > INPUT_LIMIT_BYTES || !html_plain(out, html, n, base, links, arena))
+        html_tree_text(out, html, n, base, links, arena);
 }
 
 bool html_is_likely(const char *text, size_t n) {

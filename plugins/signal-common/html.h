@@ -20,6 +20,10 @@ struct html_links {
 void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
                struct arena *arena);
 
+/* The same through gumbo's tree, always. html_text takes a shorter way where it gives the same text. */
+void html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+                    struct arena *arena);
+
 /* True when a text of unknown type reads like HTML: it closes a tag or has a character reference, and every
  * tag in it is one of HTML's. */
 bool html_is_likely(const char *text, size_t n);

@@ -9,47 +9,15 @@
 #include <string.h>
 #include <uninorm.h>
 
-#define RUNE_BAD 0xFFFDu
-
-uint32_t text_rune(const char **at, const char *end) {
-    const unsigned char *p = (const unsigned char *)*at;
-    size_t left = (size_t)(end - *at);
-    uint32_t lead = p[0], rune;
-    size_t n;
-    *at += 1;
-    if (lead < 0x80)
-        return lead;
-    if (lead >= 0xC2 && lead <= 0xDF) {
-        n = 1;
-        rune = lead & 0x1F;
-    } else if (lead >= 0xE0 && lead <= 0xEF) {
-        n = 2;
-        rune = lead & 0x0F;
-    } else if (lead >= 0xF0 && lead <= 0xF4) {
-        n = 3;
-        rune = lead & 0x07;
-    } else {
-        return RUNE_BAD;
-    }
-    if (left <= n)
-        return RUNE_BAD;
-    for (size_t i = 1; i <= n; i++) {
-        if ((p[i] & 0xC0) != 0x80)
-            return RUNE_BAD;
-        rune = rune << 6 | (p[i] & 0x3F);
-    }
-    if ((n == 2 && rune < 0x800) || (n == 3 && (rune < 0x10000 || rune > 0x10FFFF)) ||
-        (rune >= 0xD800 && rune <= 0xDFFF))
-        return RUNE_BAD;
-    *at += n;
-    return rune;
-}
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 bool text_is_utf8(const char *text, size_t n) {
     const char *at = text, *end = text + n;
     while (at < end) {
         const char *was = at;
-        if (text_rune(&at, end) == RUNE_BAD && at - was == 1)
+        if (text_rune(&at, end) == TEXT_RUNE_BAD && at - was == 1)
             return false;
     }
     return true;
@@ -86,59 +54,167 @@ static bool is_invisible(uint32_t rune) {
            (rune & 0xFFFE) == 0xFFFE;
 }
 
-/* Append with the shape's white space; `blank` and `lines` are what is pending since the last visible
- * character. */
-static void shape_runes(struct buf *out, const char *text, size_t n, enum text_shape shape) {
-    const char *at = text, *end = text + n;
-    size_t start = out->len;
-    bool blank = false;
-    int lines = 0;
-    while (at < end) {
-        uint32_t rune = from_c1(text_rune(&at, end));
-        if (is_break(rune)) {
-            lines += rune == 0x2029 ? 2 : 1;
-            continue;
-        }
-        if (is_blank(rune)) {
-            blank = true;
-            continue;
-        }
-        if (is_invisible(rune))
-            continue;
-        if (out->len > start) {
-            if (lines && shape == TEXT_PARAGRAPHS)
-                buf_add_text(out, lines > 1 ? "\n\n" : "\n");
-            else if (lines || blank)
-                buf_add_byte(out, ' ');
-        }
-        blank = false;
-        lines = 0;
-        buf_add_rune(out, rune);
-    }
+/* True when a character stays what it is in NFC and what follows it does too, whatever its neighbours: no
+ * mark, and none that NFC replaces (NFC_QC of the Unicode Character Database). A "no" only costs time. */
+static bool is_steady(uint32_t rune) {
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0, 0x2FF},       {0x388, 0x3CE},   {0x400, 0x482},   {0x48A, 0x52F},   {0x5D0, 0x5EA},
+        {0x60C, 0x60F},   {0x61B, 0x64A},   {0x660, 0x66F},   {0x671, 0x6D5},   {0x6F0, 0x6FF},
+        {0x1E00, 0x1EFF}, {0x2010, 0x2027}, {0x2030, 0x205E}, {0x20A0, 0x20BF}, {0x2100, 0x2125},
+        {0x2127, 0x2129}, {0x212C, 0x2328}, {0x232B, 0x2ADB}, {0x3001, 0x3029}, {0x3041, 0x3096},
+        {0x30A1, 0x30FC}, {0x4E00, 0x9FFF}, {0xAC00, 0xD7A3}, {0xFF01, 0xFF5E}, {0x1F300, 0x1F6FF},
+    };
+    size_t i = 0;
+    while (i < sizeof(ranges) / sizeof(*ranges) && rune > ranges[i].last)
+        i++;
+    return i < sizeof(ranges) / sizeof(*ranges) && rune >= ranges[i].first;
 }
 
-static bool is_ascii(const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] >= 0x80)
-            return false;
+/* Letters of the scripts that feeds are mostly written in: visible and steady. */
+static inline bool is_common(uint32_t rune) {
+    if (rune < 0x800)
+        return (rune > 0xA0 && rune < 0x300 && rune != 0xAD) || (rune >= 0x400 && rune <= 0x482) ||
+               (rune >= 0x620 && rune <= 0x64A) || (rune >= 0x671 && rune <= 0x6D5) ||
+               (rune >= 0x388 && rune <= 0x3CE) || (rune >= 0x5D0 && rune <= 0x5EA);
+    return (rune >= 0x2010 && rune <= 0x2027) || (rune >= 0x4E00 && rune <= 0x9FFF) ||
+           (rune >= 0x3041 && rune <= 0x3096) || (rune >= 0x30A1 && rune <= 0x30FC) ||
+           (rune >= 0xAC00 && rune <= 0xD7A3);
+}
+
+/* What a byte begins: 0 visible ASCII, 1 anything to look at. */
+static const bool to_look_at[256] = {
+#define EIGHT(n)                                                                                             \
+    [n] = true, [n + 1] = true, [n + 2] = true, [n + 3] = true, [n + 4] = true, [n + 5] = true,              \
+    [n + 6] = true, [n + 7] = true
+    EIGHT(0),    EIGHT(8),    EIGHT(16),   EIGHT(24),   EIGHT(0x80),  EIGHT(0x88),   EIGHT(0x90), EIGHT(0x98),
+    EIGHT(0xA0), EIGHT(0xA8), EIGHT(0xB0), EIGHT(0xB8), EIGHT(0xC0),  EIGHT(0xC8),   EIGHT(0xD0), EIGHT(0xD8),
+    EIGHT(0xE0), EIGHT(0xE8), EIGHT(0xF0), EIGHT(0xF8), [' '] = true, [0x7F] = true,
+#undef EIGHT
+};
+
+/* True when the character at *at is visible and stays as it is; then *at is behind it. *composed is cleared
+ * where normalisation has to look. */
+static bool pass_rune(const char **at, const char *end, bool *composed) {
+    const char *next = *at;
+    if ((unsigned char)*next < 0x80) {
+        *at += !to_look_at[(unsigned char)*next];
+        return *at != next;
+    }
+    uint32_t rune = text_rune(&next, end);
+    if (is_common(rune)) {
+        *at = next;
+        return true;
+    }
+    if ((rune == TEXT_RUNE_BAD && next - *at == 1) || rune <= 0xA0)
+        return false;
+    if (rune == 0xAD || (rune >= 0x300 && (is_blank(rune) || is_break(rune) || is_invisible(rune))))
+        return false;
+    *composed &= is_steady(rune);
+    *at = next;
     return true;
 }
 
-void text_clean(struct buf *out, const char *text, size_t n, enum text_shape shape) {
-    if (is_ascii(text, n)) {
-        shape_runes(out, text, n, shape);
-        return;
+/* The same as run_end for ASCII in blocks of sixteen, as far as there are any. */
+static const char *plain_blocks(const char *at, const char *end) {
+#ifdef __SSE2__
+    const char *start = at;
+    unsigned after_space = 1; /* no space begins a run */
+    while (end - at >= 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i low = _mm_cmplt_epi8(x, _mm_set1_epi8(0x20)); /* signed: from 0x80 on, too */
+        unsigned other =
+            (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7F))));
+        unsigned spaces = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8(' ')));
+        unsigned stop = other | (spaces & (spaces << 1 | after_space));
+        if (stop) {
+            at += __builtin_ctz(stop);
+            break;
+        }
+        after_space = spaces >> 15;
+        at += 16;
     }
-    struct buf valid = {.limit = BUF_LIMIT_BYTES};
-    shape_runes(&valid, text, n, shape);
-    size_t len = 0;
-    uint8_t *nfc = u8_normalize(UNINORM_NFC, (const uint8_t *)buf_text(&valid), valid.len, NULL, &len);
-    if (nfc)
+    return at > start && at[-1] == ' ' ? at - 1 : at;
+#else
+    (void)end;
+    return at;
+#endif
+}
+
+/* Behind the characters from `at` that are appended as they are: visible ones, and single spaces between
+ * them. */
+static const char *run_end(const char *at, const char *end, bool *composed) {
+    const char *start = at;
+    for (;;) {
+        at = plain_blocks(at, end);
+        while (at < end && !to_look_at[(unsigned char)*at])
+            at++;
+        if (at == end)
+            return at;
+        const char *space = at;
+        at += *at == ' ' && at > start;
+        if (at == end || !pass_rune(&at, end, composed))
+            return space;
+    }
+}
+
+/* What is pending since the last visible character. */
+static void add_white(struct buf *out, int lines, bool blank, enum text_shape shape) {
+    if (lines && shape == TEXT_PARAGRAPHS)
+        buf_add_text(out, lines > 1 ? "\n\n" : "\n");
+    else if (lines || blank)
+        buf_add_byte(out, ' ');
+}
+
+/* Append with the shape's white space. True when the result needs no normalisation. */
+static bool shape_runes(struct buf *out, const char *text, size_t n, enum text_shape shape) {
+    const char *at = text, *end = text + n;
+    size_t start = out->len;
+    bool blank = false, composed = true;
+    int lines = 0;
+    while (at < end) {
+        const char *from = at;
+        at = run_end(at, end, &composed);
+        if (at == from) {
+            uint32_t rune = from_c1(text_rune(&at, end));
+            if (is_break(rune)) {
+                lines += rune == 0x2029 ? 2 : 1;
+                continue;
+            }
+            if (is_blank(rune)) {
+                blank = true;
+                continue;
+            }
+            if (is_invisible(rune))
+                continue;
+            if (out->len > start)
+                add_white(out, lines, blank, shape);
+            buf_add_rune(out, rune);
+            composed &= is_steady(rune) || rune == TEXT_RUNE_BAD;
+        } else {
+            if (out->len > start)
+                add_white(out, lines, blank, shape);
+            buf_add(out, from, (size_t)(at - from));
+        }
+        blank = false;
+        lines = 0;
+    }
+    return composed;
+}
+
+void text_clean(struct buf *out, const char *text, size_t n, enum text_shape shape) {
+    size_t start = out->len, len = 0;
+    buf_reserve(out, n);
+    if (shape_runes(out, text, n, shape) || out->len == start)
+        return;
+    uint8_t *nfc =
+        u8_normalize(UNINORM_NFC, (const uint8_t *)out->data + start, out->len - start, NULL, &len);
+    if (nfc) {
+        out->len = start;
         buf_add(out, nfc, len);
-    else
-        buf_add(out, valid.data, valid.len);
+    }
     free(nfc);
-    buf_finish(&valid);
 }
 
 bool text_is_clean(const char *text, size_t n) {
@@ -147,7 +223,7 @@ bool text_is_clean(const char *text, size_t n) {
         const char *was = at;
         uint32_t rune = text_rune(&at, end);
         bool white = is_blank(rune) || is_break(rune);
-        if ((rune == RUNE_BAD && at - was == 1) || (!white && is_invisible(rune)) || rune == '\r')
+        if ((rune == TEXT_RUNE_BAD && at - was == 1) || (!white && is_invisible(rune)) || rune == '\r')
             return false;
     }
     return true;

@@ -11,9 +11,43 @@ enum text_shape {
                       */
 };
 
+#define TEXT_RUNE_BAD 0xFFFDu
+
 /* Read one code point at *at (before `end`), moving *at behind it. A byte that is no valid UTF-8 gives U+FFFD
  * and moves by one. *at < end on entry. */
-uint32_t text_rune(const char **at, const char *end);
+static inline uint32_t text_rune(const char **at, const char *end) {
+    const unsigned char *p = (const unsigned char *)*at;
+    size_t left = (size_t)(end - *at);
+    uint32_t lead = p[0], rune;
+    size_t n;
+    *at += 1;
+    if (lead < 0x80)
+        return lead;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+        n = 1;
+        rune = lead & 0x1F;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+        n = 2;
+        rune = lead & 0x0F;
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+        n = 3;
+        rune = lead & 0x07;
+    } else {
+        return TEXT_RUNE_BAD;
+    }
+    if (left <= n)
+        return TEXT_RUNE_BAD;
+    for (size_t i = 1; i <= n; i++) {
+        if ((p[i] & 0xC0) != 0x80)
+            return TEXT_RUNE_BAD;
+        rune = rune << 6 | (p[i] & 0x3F);
+    }
+    if ((n == 2 && rune < 0x800) || (n == 3 && (rune < 0x10000 || rune > 0x10FFFF)) ||
+        (rune >= 0xD800 && rune <= 0xDFFF))
+        return TEXT_RUNE_BAD;
+    *at += n;
+    return rune;
+}
 
 /* True when n bytes are valid UTF-8. */
 bool text_is_utf8(const char *text, size_t n);

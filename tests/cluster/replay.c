@@ -111,6 +111,8 @@ static int print_story(void *arg, const struct cluster_story *story) {
                   story->label.data ? story->label.data : "", story->label.len, "breaking", story->breaking);
     if (story->merged_into[0])
         json_object_set_new(line, "merged_into", json_string(story->merged_into));
+    if (story->split_from[0])
+        json_object_set_new(line, "split_from", json_string(story->split_from));
     json_dumpf(line, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(line);

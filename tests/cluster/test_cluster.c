@@ -474,6 +474,14 @@ static void mend_often(struct wire *wire) {
     wire->options.conflict = 0.1;
     wire->options.merge = 0.3;
     wire->options.quorum_pair = 0.05;
+    wire->options.split = 0.7;
+}
+
+static uint32_t times_said(const struct wire *wire, const char *what) {
+    uint32_t n = 0;
+    for (const char *at = wire->said; at && (at = strstr(at, what)); at++)
+        n++;
+    return n;
 }
 
 static void a_replay_says_the_same_bytes(void **state) {
@@ -513,6 +521,7 @@ static void a_restart_changes_no_byte_of_what_follows(void **state) {
         retired += steady.log[i].gone;
     }
     assert_true(merges > 5);
+    assert_true(times_said(&steady, " split [") > 10);
     assert_true(retired > 50);
     assert_int_equal(steady.said_size, broken.said_size);
     assert_memory_equal(steady.said, broken.said, steady.said_size);
@@ -545,6 +554,42 @@ static void a_log_that_cannot_be_is_refused(void **state) {
     assert_int_equal(cluster_restore_event(wire.cluster, &event, NULL), -EBADMSG);
     struct cluster_memory memory = {.story = 4};
     assert_int_equal(cluster_restore_memory(wire.cluster, &memory), -EBADMSG);
+    wire_close(&wire);
+}
+
+/* Two events that one careless record brought together come apart when the story has doubled. */
+static void a_story_of_two_events_splits_and_the_founder_keeps_the_id(void **state) {
+    (void)state;
+    struct wire wire;
+    char founder[33];
+    wire_open(&wire);
+    wire.options.join = 0.02;
+    wire.options.merge = wire.options.quorum_pair = 1;
+    wire.options.contrast = 0;
+    wire.options.split = 0.4;
+    wire_begin(&wire);
+    send(&wire, "a", "one.example", "Ferry strikes harbour bridge in Eastmere", 0);
+    memcpy(founder, wire.last.id, sizeof(founder));
+    send(&wire, "b", "two.example", "Eastmere granary burns down, harbour smells of smoke", 1);
+    send(&wire, "c", "three.example", "Harbour bridge in Eastmere hit by ferry", 2);
+    assert_int_equal(cluster_live_stories(wire.cluster), 1);
+    send(&wire, "d", "four.example", "Granary burns down in Eastmere, smoke over town", 3);
+    assert_int_equal(cluster_live_stories(wire.cluster), 2);
+    assert_int_equal(cluster_live_records(wire.cluster), 4);
+    assert_int_equal(times_said(&wire, " split ["), 2);
+    /* The part comes first, then what stays with the founder, whose versions go on. */
+    assert_non_null(strstr(wire.said, "over town]: b d\n"));
+    assert_memory_equal(wire.last.id, founder, sizeof(founder));
+    assert_int_equal(wire.last.version, 4);
+    assert_int_equal(wire.last.n_records, 2);
+    uint32_t joins = 0;
+    for (uint32_t i = 0; i < wire.n_log; i++)
+        joins += !wire.log[i].gone;
+    assert_int_equal(joins, 4); /* nobody's old place is kept */
+    wire_restart(&wire);
+    send(&wire, "e", "five.example", "Ferry captain questioned over Eastmere harbour bridge", 4);
+    assert_memory_equal(wire.last.id, founder, sizeof(founder));
+    assert_int_equal(wire.last.version, 5);
     wire_close(&wire);
 }
 
@@ -585,6 +630,7 @@ int main(void) {
         cmocka_unit_test(a_record_that_is_gone_is_restored_by_its_id),
         cmocka_unit_test(a_log_that_cannot_be_is_refused),
         cmocka_unit_test(merged_stories_say_where_they_went),
+        cmocka_unit_test(a_story_of_two_events_splits_and_the_founder_keeps_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

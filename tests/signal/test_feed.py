@@ -646,3 +646,23 @@ def test_we_say_who_we_are_and_nothing_about_the_reader(site):
     assert second['User-Agent'] == 'other/1'
     for name in ('Cookie', 'Referer', 'Authorization', 'From'):
         assert name not in first
+
+
+def test_a_flood_of_items_is_cut_and_said_to_be(site):
+    site.serve('/f', rss(*[item(n, 'Same title', 'Same text.') for n in range(2500)]))
+    out = Poll(site, site.url('/f'))
+    assert len(out.records) == 2000 and len({r['id'] for r in out.records}) == 2000
+    assert 'more than 2000 items; the rest is left out' in out.log
+
+
+def test_items_that_say_little_are_records_of_their_own(site):
+    same = '<guid isPermaLink="false">same</guid>'
+    site.serve('/f', rss(
+        *[f'<item>{same}<title>No</title><link>https://h.example/{n}</link></item>' for n in range(50)],
+        '<item><title/><description>Nur Text.</description><dc:language>de</dc:language></item>',
+        '<item><title> &#x200b; </title><description>\u200e</description></item>',
+        '<item><title>Да</title><dc:language>ru-RU</dc:language></item>'))
+    records = Poll(site, site.url('/f')).records
+    assert len(records) == 52 and len({r['id'] for r in records}) == 52
+    assert {(r['title'], r['text'], r['lang']) for r in records} == {
+        ('No', '', ''), ('', 'Nur Text.', 'de'), ('Да', '', 'ru')}
