@@ -327,11 +327,43 @@ static void read_stage_models(struct build *b, struct config_stage *stage, const
              "needs a model; add `model: NAME` and a model of that name under `models`");
 }
 
+static uint64_t build_size(struct build *b, const struct node *map, const char *path, const char *key) {
+    int64_t bytes = 0;
+    const char *text = build_text(b, map, path, key, NULL);
+    if (text && (!parse_size(text, &bytes) || bytes <= 0))
+        tell_at(b, node_get(map, key), path, key, "is not a size; write 512MiB or 2GiB");
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* Bounds of a stage's process; they mean nothing to one that shares the host's. */
+static void read_limits(struct build *b, struct config_stage *stage, const struct node *map,
+                        const char *path) {
+    static const char *const known[] = {"memory", "files", "processes", "nice"};
+    const struct node *limits = node_get(map, "limits");
+    char below[160];
+    if (!limits)
+        return;
+    snprintf(below, sizeof(below), "%.120s.limits", path);
+    if (limits->kind != NODE_MAP) {
+        tell(b->errors, limits->mark, below, "is no mapping; write `memory: 2GiB` lines below it");
+        return;
+    }
+    if (stage->isolation != ISOLATION_PROCESS)
+        tell(b->errors, limits->mark, below, "bound a process of the stage's own; add `isolation: process`");
+    build_check_keys(b, limits, below, known, COUNT(known));
+    stage->limits = (struct isolate_limits){
+        .nice = (int32_t)build_int(b, limits, below, "nice", 0, 0, 19),
+        .memory_bytes = build_size(b, limits, below, "memory"),
+        .files = (uint64_t)build_int(b, limits, below, "files", 0, 16, 1000000),
+        .processes = (uint64_t)build_int(b, limits, below, "processes", 0, 1, 1000000),
+    };
+}
+
 static void read_stage(struct build *b, const char *name, const struct node *map, struct mark mark) {
-    static const char *const known[] = {"plugin", "from",       "options",  "model",
-                                        "models", "isolation",  "attempts", "retries",
-                                        "retry",  "open_steps", "timeout",  "critical"};
-    static const char *const isolations[] = {"thread", "process"};
+    static const char *const known[] = {"plugin",    "from",     "options", "model",  "models",
+                                        "isolation", "attempts", "retries", "retry",  "open_steps",
+                                        "timeout",   "critical", "limits",  "sandbox"};
+    static const char *const isolations[] = {"thread", "process"}, *const sandboxes[] = {"needs", "off"};
     char path[PATH_TEXT_BYTES];
     struct config *config = b->config;
     config->stages = grown(config->stages, config->n_stages, sizeof(*config->stages));
@@ -361,6 +393,8 @@ static void read_stage(struct build *b, const char *name, const struct node *map
     stage->open_steps = (uint32_t)build_int(b, map, path, "open_steps", steps, 1, 4096);
     stage->timeout_ms = build_duration(b, map, path, "timeout", write ? "600s" : "30s");
     stage->critical = build_flag(b, map, path, "critical", false);
+    stage->sandbox_off = build_word(b, map, path, "sandbox", sandboxes, 2, 0) == 1;
+    read_limits(b, stage, map, path);
     read_stage_models(b, stage, map, path);
 }
 

@@ -29,6 +29,7 @@
 
 #include <telex/abi.h>
 
+#include "isolate.h"
 #include "loader.h"
 
 struct config_model {
@@ -64,6 +65,8 @@ struct config_stage {
     const struct plugin_desc *plugin;  /* borrowed from the registry */
     struct telex_bytes options;        /* checked msgpack map, owned */
     int isolation;                     /* default: process for role write, thread otherwise */
+    bool sandbox_off;                  /* `sandbox: off`: a runner without its bounds */
+    struct isolate_limits limits;      /* of its process */
     uint32_t attempts;                 /* failures that count before quarantine; default 3 */
     uint32_t retries;                  /* RETRY answers before quarantine; default 30 */
     int64_t retry_ms;                  /* pause before the first retry, doubling up to 60 s; default 500 ms */

@@ -158,6 +158,17 @@ static json_t *from_schema(void) {
     return json_pack("{s:o,s:s}", "anyOf", one, "description", "where this stage's records come from");
 }
 
+static json_t *limits_schema(void) {
+    json_t *p = json_object();
+    json_object_set_new(p, "memory", text_schema("address space, such as 2GiB; not for CUDA"));
+    json_object_set_new(p, "files", count_schema(16, 1000000, "open descriptors"));
+    json_object_set_new(p, "processes", count_schema(1, 1000000, "of the user; does not bind root"));
+    json_object_set_new(p, "nice", count_schema(0, 19, "added to the host's"));
+    json_t *out = object_schema(p, NULL);
+    json_object_set_new(out, "description", json_string("bounds of a stage with `isolation: process`"));
+    return out;
+}
+
 static json_t *stage_schema(json_t *names, json_t *rules) {
     static const char *const isolations[] = {"thread", "process", NULL};
     json_t *p = json_object();
@@ -169,6 +180,10 @@ static json_t *stage_schema(json_t *names, json_t *rules) {
                         json_pack("{s:s,s:{s:s},s:s}", "type", "object", "additionalProperties", "type",
                                   "string", "description", "role: a model under `models`"));
     json_object_set_new(p, "isolation", words_schema(isolations, "default: process for write stages"));
+    static const char *const sandboxes[] = {"needs", "off", NULL};
+    json_object_set_new(p, "sandbox",
+                        words_schema(sandboxes, "what a stage with `isolation: process` may do"));
+    json_object_set_new(p, "limits", limits_schema());
     json_object_set_new(p, "attempts", count_schema(1, 1000, "failures before a record goes to quarantine"));
     json_object_set_new(p, "retries", count_schema(0, 1000000, "passing faults before quarantine"));
     json_object_set_new(p, "retry", duration_schema("pause before the first retry, doubling up to 60 s"));

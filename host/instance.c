@@ -107,6 +107,8 @@ static telex_status create_isolated(struct instance *instance) {
                                 .options = stage->config->options,
                                 .models = models,
                                 .n_models = n,
+                                .limits = stage->config->limits,
+                                .sandbox_off = stage->config->sandbox_off,
                                 .died = on_runner_died,
                                 .died_arg = instance,
                                 .gather = on_gather,

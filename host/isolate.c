@@ -236,6 +236,7 @@ static void free_isolate(struct isolate *iso) {
     pthread_cond_destroy(&iso->changed);
     pthread_mutex_destroy(&iso->lock);
     free(iso->lent);
+    isolate_words_finish(&iso->bounds);
     free(iso->name);
     free(iso->runner);
     free(iso);
@@ -330,7 +331,9 @@ telex_status isolate_create(const struct isolate_spec *spec, const struct telex_
     struct isolate *iso = new_isolate(spec, host);
     if (!iso)
         return refuse(host, "out of memory%s%s", "", "");
-    int err = start_thread(iso);
+    int err = isolate_bounds(spec, &iso->bounds);
+    if (err == 0)
+        err = start_thread(iso);
     if (err < 0) {
         telex_status status =
             refuse(host, "cannot start %s: %s", iso->runner ? iso->runner : "telex-runner", strerror(-err));

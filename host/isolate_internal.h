@@ -20,7 +20,13 @@
 #include "runner/lease_table.h"
 #include "runner/link.h"
 
-enum { WHY_BYTES = 512, LINE_BYTES = 4096, METRICS_MAX = 64 };
+enum { WHY_BYTES = 512, LINE_BYTES = 4096, METRICS_MAX = 64, ISOLATE_WORDS_MAX = 250 };
+
+/* Words of the runner's command line. */
+struct isolate_words {
+    char *items[ISOLATE_WORDS_MAX + 1]; /* owned; NULL-ended */
+    size_t n;
+};
 
 /* A record that the runner may look at. */
 struct lent {
@@ -68,6 +74,7 @@ struct line_reader {
 struct isolate {
     const struct telex_host *host; /* borrowed */
     char *name, *runner;           /* owned */
+    struct isolate_words bounds;   /* owned; runner/sandbox.h */
     void (*died)(void *arg, const char *why);
     void *died_arg;
     void (*gather)(void *arg, bool begins);
@@ -136,6 +143,12 @@ void *isolate_serve(void *isolate); /* the proxy's thread */
 /* ---- isolate_calls.c ---- */
 /* Make the host call that a message stands for. NULL, or which rule the runner broke. Serving thread. */
 const char *isolate_hear(struct isolate *iso, const struct message *m, struct telex_bytes payload);
+
+/* ---- isolate_bounds.c ---- */
+/* What the runner of a stage may do, as words of its command line. 0 or a negative errno (isolate_words_finish in
+ * both cases). */
+int isolate_bounds(const struct isolate_spec *spec, struct isolate_words *words);
+void isolate_words_finish(struct isolate_words *words);
 
 /* ---- isolate_process.c ---- */
 /* Start the runner on the calling thread, which must outlive it. 0 or a negative errno. */

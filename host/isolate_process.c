@@ -147,7 +147,8 @@ static int spawn_with(struct isolate *iso, const struct ends *ends, pid_t *pid) 
     char parent[24];
     char name[] = "telex-runner";
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-    char *argv[] = {name, iso->name, parent, NULL};
+    char *argv[3 + ISOLATE_WORDS_MAX + 1] = {name, iso->name, parent};
+    memcpy(argv + 3, iso->bounds.items, (iso->bounds.n + 1) * sizeof(*argv));
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, all;

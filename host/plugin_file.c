@@ -198,8 +198,7 @@ static bool own_folder(const char *path) {
            (st.st_mode & 077) == 0 && statvfs(path, &fs) == 0 && !(fs.f_flag & ST_NOEXEC);
 }
 
-/* The folder for private copies: chosen once, kept for the life of the process. */
-static const char *copies_folder(void) {
+const char *plugin_copies_folder(void) {
     static char chosen[PATH_MAX];
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     const char *const bases[] = {runtime && *runtime == '/' ? runtime : NULL, "/tmp", NULL};
@@ -269,7 +268,7 @@ static int write_whole(const char *path, const struct plugin_file *file) {
 
 char *plugin_file_copy(const struct plugin_file *file, const char *name, char *why, size_t why_size) {
     char path[PATH_MAX], temp[PATH_MAX];
-    const char *folder = copies_folder();
+    const char *folder = plugin_copies_folder();
     if (!folder) {
         snprintf(why, why_size, "cannot be copied: no private folder in XDG_RUNTIME_DIR or /tmp (%s)",
                  strerror(errno));

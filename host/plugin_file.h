@@ -31,4 +31,7 @@ int plugin_file_inspect(struct plugin_file *file, char *why, size_t why_size);
  * there, and read them back to be sure. Gives the path (free); NULL with a clause in why. */
 char *plugin_file_copy(const struct plugin_file *file, const char *name, char *why, size_t why_size);
 
+/* The folder of the private copies: chosen once, kept for the life of the process. NULL: none can be made. */
+const char *plugin_copies_folder(void);
+
 #endif

@@ -12,8 +12,7 @@
  * a negative errno; -ESRCH when the host is gone already. */
 int confine_early(pid_t host);
 
-/* Apply the limits of the set-up, then whatever else a plugin may not do: the place for seccomp and Landlock,
- * after the plugin's file was named and before it is loaded. 0, or -1 with the reason in why. */
+/* Apply the limits of the set-up. 0, or -1 with the reason in why. */
 int confine_limits(const struct isolate_limits *limits, char *why, size_t why_size);
 
 /* Print a crash's signal, address and stack on stderr before the process dies of it. Call on the strand's

@@ -2,8 +2,8 @@
 /* telex-runner - runs one stage in a process of its own, for a telex that started it.
  *
  * Reading order: protocol.h (what is said), link.c (how), remote.c and services.c (the host that the plugin
- * sees), hear.c and strand.c (the two threads), confine.c (what the process gives up). Not meant to be called
- * by hand. */
+ * sees), hear.c and strand.c (the two threads), confine.c and sandbox.c (what the process gives up). Not
+ * meant to be called by hand. */
 #include "remote.h"
 
 #include <stdio.h>
@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #include "confine.h"
+#include "sandbox.h"
 
 int main(int argc, char **argv) {
     static struct remote remote;
     pthread_t hearer;
-    if (argc != 3) {
+    if (argc < 3) {
         fprintf(stderr,
                 "telex-runner: started by telex for a stage with `isolation: process`, not by hand\n");
         return 2;
@@ -26,6 +27,15 @@ int main(int argc, char **argv) {
         fprintf(stderr, "telex-runner: %s\n", strerror(-err));
         return EXIT_SETUP;
     }
+    char lacks[256];
+    err = sandbox_enter(argv + 3, argc - 3, lacks, sizeof(lacks));
+    if (err < 0) {
+        fprintf(stderr, "telex-runner: cannot bound this process: %s; `sandbox: off` leaves it out\n",
+                strerror(-err));
+        return EXIT_SETUP;
+    }
+    if (*lacks)
+        fprintf(stderr, "telex-runner: this kernel has %s\n", lacks);
     confine_report_crashes();
     setvbuf(stdout, NULL, _IOLBF, 0);
     err = remote_init(&remote, argv[1]);
