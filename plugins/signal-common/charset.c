@@ -200,9 +200,11 @@ static const char *mark_charset(const unsigned char *p, size_t n, size_t *skip) 
 /* The first byte from `at` that is no part of valid UTF-8, or `end`. */
 static const char *valid_end(const char *at, const char *end) {
     while (at < end) {
-        uint64_t eight;
-        while (end - at >= 8 && (memcpy(&eight, at, 8), !(eight & 0x8080808080808080ull)))
-            at += 8;
+        uint64_t low[2];
+        while (end - at >= 16 && (memcpy(low, at, 16), !((low[0] | low[1]) & 0x8080808080808080ull)))
+            at += 16;
+        while (at < end && (unsigned char)*at < 0x80)
+            at++;
         if (at == end)
             break;
         const char *was = at;

@@ -317,7 +317,7 @@ static bool strict_parse(const char *at, struct parts *p) {
         *at++ != ' ')
         return false;
     for (int i = 0; i < 12 && !p->month; i++)
-        p->month = !strncasecmp(at, months[i], 3) ? i + 1 : 0;
+        p->month = (*at | 0x20) == *months[i] && !strncasecmp(at, months[i], 3) ? i + 1 : 0;
     if (!p->month || at[3] != ' ')
         return false;
     at += 4;

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+#include <sys/random.h>
+
 #include "charset.h"
 #include "feed-xml.h"
 #include "text.h"
@@ -147,32 +150,42 @@ static void clear_feed(struct feed *feed, const struct feed_limits *limits) {
     };
 }
 
-static int by_guid(const void *a, const void *b) {
-    const struct feed_item *const *x = a, *const *y = b;
-    return strcmp((*x)->guid, (*y)->guid);
+/* The place of a guid in a table of `cap` (a power of two), or the empty one where it belongs. The hash has a
+ * key of its own, so that no document can choose guids that meet. */
+static size_t place_of(struct feed_item *const *table, size_t cap, const char *guid,
+                       const unsigned char key[crypto_shorthash_KEYBYTES]) {
+    uint64_t hash = 0;
+    unsigned char bytes[crypto_shorthash_BYTES];
+    crypto_shorthash(bytes, (const unsigned char *)guid, strlen(guid), key);
+    memcpy(&hash, bytes, sizeof(hash));
+    size_t at = (size_t)hash & (cap - 1);
+    while (table[at] && strcmp(table[at]->guid, guid) != 0)
+        at = (at + 1) & (cap - 1);
+    return at;
 }
 
 /* A guid that several pages claim says nothing about any of them. */
 static void mark_shared(struct feed *feed) {
-    struct feed_item **order = feed->n_items ? malloc(feed->n_items * sizeof(*order)) : NULL;
-    if (!order)
+    unsigned char key[crypto_shorthash_KEYBYTES];
+    size_t cap = 4;
+    while (cap < 2 * feed->n_items)
+        cap *= 2;
+    struct feed_item **first = feed->n_items > 1 ? calloc(cap, sizeof(*first)) : NULL;
+    if (!first)
         return;
-    for (size_t i = 0; i < feed->n_items; i++)
-        order[i] = &feed->items[i];
-    qsort(order, feed->n_items, sizeof(*order), by_guid);
-    for (size_t i = 1, first = 0; i < feed->n_items; i++) {
-        if (strcmp(order[first]->guid, order[i]->guid) != 0)
-            first = i;
-        else if (*order[i]->guid && strcmp(order[first]->link, order[i]->link) != 0)
-            order[first]->guid_is_shared = order[i]->guid_is_shared = true;
+    if (getrandom(key, sizeof(key), 0) < 0)
+        memset(key, 0, sizeof(key)); /* costs time with a hostile document, nothing else */
+    for (size_t i = 0; i < feed->n_items; i++) {
+        struct feed_item *item = &feed->items[i];
+        size_t at = place_of(first, cap, item->guid, key);
+        if (!first[at])
+            first[at] = item;
+        else if (*item->guid && strcmp(first[at]->link, item->link) != 0)
+            first[at]->guid_is_shared = true;
     }
-    for (size_t i = feed->n_items; i > 1; i--) /* the ones between that have the first one's page */
-        if (order[i - 1]->guid_is_shared && !strcmp(order[i - 2]->guid, order[i - 1]->guid))
-            order[i - 2]->guid_is_shared = true;
-    for (size_t i = 1; i < feed->n_items; i++)
-        if (order[i - 1]->guid_is_shared && !strcmp(order[i - 1]->guid, order[i]->guid))
-            order[i]->guid_is_shared = true;
-    free(order);
+    for (size_t i = 0; i < feed->n_items; i++)
+        feed->items[i].guid_is_shared = first[place_of(first, cap, feed->items[i].guid, key)]->guid_is_shared;
+    free(first);
 }
 
 int feed_parse(struct feed *feed, const char *data, size_t n, const struct feed_hints *hints,

@@ -527,14 +527,13 @@ static void read_attributes(struct plain *p, enum kind kind, const struct html_t
 
 /* A character reference; `at` is its '&'. Behind it, or NULL to give up. */
 static const char *add_reference(struct plain *p, const char *at, const char *end) {
-    size_t used = entity_add(NULL, at, (size_t)(end - at)), n = 1;
+    size_t was = p->out->len, used = entity_add(p->out, at, (size_t)(end - at)), n = 1;
     if (used) {
-        bool weird =
-            at[1] == '#' ? used > ENTITY_MAX_BYTES || at[used - 1] != ';' : !memcmp(at + 2, "ang;", 4);
+        bool weird = at[1] == '#' ? used > ENTITY_MAX_BYTES || at[used - 1] != ';'
+                                  : used == 6 && !memcmp(at + 2, "ang;", 4);
         if (weird) /* numbers without an end, lang and rang, which HTML 5 means otherwise */
-            return NULL;
-        entity_add(p->out, at, used);
-        return at + used;
+            p->out->len = was;
+        return weird ? NULL : at + used;
     }
     while (at + n < end && ((unsigned char)((at[n] | 0x20) - 'a') < 26 || (unsigned char)(at[n] - '0') < 10))
         n++;
