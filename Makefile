@@ -6,7 +6,7 @@ ONCE   ?=
 BUILD  ?= build
 SECONDS ?= 1800
 
-.PHONY: help run seed build test check-models soak bench bench-host bench-cluster bench-decode bench-signal bench-news fuzz-gguf fuzz-schema \
+.PHONY: help run seed build test check-models soak crashes bench bench-host bench-cluster bench-decode bench-signal bench-news fuzz-gguf fuzz-schema \
 	install clean
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make build        the program and the plugins, in build/"
 	@echo "make check-models the decode of both models against llama.cpp and NumPy (slow)"
 	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
+	@echo "make crashes      1,000 crashes of an isolated stage: nothing is lost, nothing comes twice (slow)"
 	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode bench-signal bench-news"
 	@echo "make fuzz-gguf    libFuzzer over the model file loader for SECONDS (1800); fuzz-schema: over JSON Schemas (slow)"
 	@echo "make install      install below PREFIX (default /usr/local)"
@@ -48,10 +49,15 @@ soak:
 	@scripts/build $(BUILD)
 	@scripts/python tests/host/soak.py --build $(BUILD) --kills 200
 
+crashes:
+	@scripts/setup test
+	@scripts/build $(BUILD)
+	@scripts/python tests/host/crashes.py --build $(BUILD) --crashes 1000
+
 bench: bench-host bench-cluster bench-decode bench-signal bench-news
 
 bench-host bench-cluster bench-decode bench-signal bench-news: bench-%:
-	@scripts/setup test
+	@scripts/setup bench
 	@scripts/build build-release release
 	@PYTHONSAFEPATH=1 scripts/python tests/bench/$*.py --build build-release
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import crashes
 import pytest
 from wire import SLOW, Wire, kill, lines
 
@@ -72,6 +73,11 @@ def test_a_crash_on_every_visit_of_one_record_quarantines_that_record_only(tmp_p
     assert len(done) == len(set(done))
     # It crashes on each third record it sees, so every life takes two through before it falls over.
     assert len(done) + len(held) == 20 if code == 0 else len(done) >= 4
+
+
+def test_a_stage_that_crashes_again_and_again_loses_nothing_and_repeats_nothing(tmp_path):
+    """The short form of `make crashes`."""
+    assert len(crashes.run(tmp_path, crashes.records_for(30), timeout=120)) >= 30
 
 
 def test_a_hanging_step_is_killed_at_its_deadline_and_the_wire_goes_on(tmp_path):
