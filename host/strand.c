@@ -24,7 +24,7 @@ enum {
     RESTARTS_ALLOWED = 5,
     RESTART_WINDOW_MS = 60000,
     BACKOFF_FIRST_MS = 100,
-    BACKOFF_MAX_MS = 30000,
+    BACKOFF_MAX_MS = 300, /* with its start the stage is back within half a second */
 };
 
 void strand_wake_locked(struct stage *stage) {
