@@ -11,8 +11,8 @@ enum { TAIL_BYTES = 160, FORCED_BEHIND = 16, TOKENS_MAX = 192 };
 
 /* ---- chances ---- */
 
-static const float first_chance[GUESS_CLASSES] = {0.5f, 0.45f, 0.6f, 0.7f, 0.75f, 0.8f, 0.85f};
-static const float LEARN = 1.0f / 32;
+static const float first_chance[GUESS_CLASSES] = {0.3f, 0.35f, 0.45f, 0.5f, 0.6f, 0.7f, 0.8f};
+static const float LEARN = 1.0f / 12;
 
 static uint8_t class_for(uint32_t matched) {
     static const uint32_t upto[GUESS_CLASSES - 1] = {3, 5, 8, 12, 20, 40};
@@ -138,8 +138,8 @@ double guess_cost(const struct guess_costs *costs, uint32_t n_rows) {
         return 0.0;
     if (below == 0)
         return costs->ms[above]; /* fewer rows never cost more */
-    if (above == n)              /* unknown land is taken to be cheap, so that it is visited */
-        return low * (1.0 + (n_rows - low_rows) / (8.0 + low_rows));
+    if (above == n)              /* not known: as if each row cost a sixth of a batch of one */
+        return low * (1.0 + (n_rows - low_rows) / (5.0 + low_rows));
     return low + (costs->ms[above] - low) * (n_rows - low_rows) / (rows_of(above) - low_rows);
 }
 

@@ -11,7 +11,7 @@
 #include "vocab.h"
 
 enum {
-    GUESS_MAX = 24,       /* tokens drafted for one job in one batch */
+    GUESS_MAX = 16,       /* tokens drafted for one job in one batch */
     GUESS_CLASSES = 7,    /* of a drafted token, by the bytes that agree before it */
     GUESS_COST_ROWS = 64, /* batches of up to so many rows are timed apart */
     GUESS_COST_STEPS = 8, /* larger ones by powers of two */

@@ -11,6 +11,7 @@
 
 #include "facts.h"
 #include "lexicon.h"
+#include "previous.h"
 #include "refer.h"
 #include "split.h"
 #include "style.h"
@@ -367,8 +368,56 @@ static void words_and_their_relatives_meet(void **state) {
     assert_string_not_equal(lexicon_canon("oil", a, sizeof(a)), lexicon_canon("gas", b, sizeof(b)));
 }
 
+static void build_sentence(struct telex_builder *b, const char *text) {
+    telex_build_map_begin(b);
+    telex_build_key(b, "text");
+    telex_build_text(b, text);
+    telex_build_map_end(b);
+}
+
+static void a_new_version_finds_what_its_sentence_led_to(void **state) {
+    (void)state;
+    struct telex_builder b;
+    struct telex_map map;
+    struct previous previous;
+    telex_build_init(&b);
+    telex_build_map_begin(&b);
+    telex_build_key(&b, "headline");
+    telex_build_text(&b, "Lund leases two piers");
+    telex_build_key(&b, "section_heading");
+    telex_build_int(&b, 7); /* of another type: left out */
+    telex_build_key(&b, "body");
+    telex_build_array(&b, 1);
+    telex_build_array(&b, 2);
+    build_sentence(&b, "Nordvik Lines will pay $12.5 million a year for two piers, the port said.");
+    build_sentence(&b, "");
+    telex_build_key(&b, "faq");
+    telex_build_array(&b, 1);
+    telex_build_map_begin(&b);
+    telex_build_key(&b, "question");
+    telex_build_text(&b, "When does the council vote?");
+    telex_build_key(&b, "answer");
+    telex_build_array(&b, 1);
+    build_sentence(&b, "The council votes on the contract in March.");
+    telex_build_map_end(&b);
+    telex_build_map_end(&b);
+    assert_int_equal(telex_map_open(&map, telex_build_body(&b)), 0);
+    assert_int_equal(previous_read(&previous, &arena, map.root), 0);
+    telex_map_close(&map);
+    telex_build_finish(&b);
+    assert_string_equal(previous.headline, "Lund leases two piers");
+    assert_null(previous.heading);
+    assert_int_equal(previous.n_pieces, 2);
+    const struct previous_piece *piece =
+        previous_like(&previous, "The council votes on the contract in March, its chairman said.");
+    assert_non_null(piece);
+    assert_string_equal(piece->question, "When does the council vote?");
+    assert_null(previous_like(&previous, "Oil prices fell for a third day."));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_new_version_finds_what_its_sentence_led_to, fresh),
         cmocka_unit_test_setup(abbreviations_do_not_end_a_sentence, fresh),
         cmocka_unit_test_setup(an_abbreviation_ends_a_sentence_before_a_starter, fresh),
         cmocka_unit_test_setup(datelines_bylines_and_signatures_are_left_out, fresh),
