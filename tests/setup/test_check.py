@@ -96,7 +96,8 @@ def test_a_bad_file_is_found_before_it_runs(telex, name, rule):
 def test_every_finding_has_a_rule_that_is_explained(telex):
     rules = {r["rule"]: r for r in json.loads(telex("check", "--rules", "--json").stdout)}
     assert set(BROKEN) | {"lint.file", "lint.constructor", "describe", "life.crash", "life.hang", "lease.twice",
-                          "lease.lost", "output.msgpack", "output.count", "process.rejects-all"} == set(rules)
+                          "lease.lost", "output.msgpack", "output.count", "process.rejects-all"} == {
+        rule for rule in rules if not rule.startswith(("model.", "generate."))}  # those: tests/backends
     assert all(r["doc"] and r["level"] in ("error", "warning") for r in rules.values())
     assert len(telex("check", "--rules").stdout.splitlines()) == len(rules)
 
