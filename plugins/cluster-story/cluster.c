@@ -33,7 +33,7 @@ int cluster_create(const struct cluster_options *options, const struct cluster_s
         .title_number = 35,
         .lead_word = 6,
         .lead_pair = 8,
-        .lead_name = options->names ? 13 : 0,
+        .lead_name = 13,
         .lead_number = 15,
         .name_rest = 8,
     };

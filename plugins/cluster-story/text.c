@@ -168,8 +168,8 @@ static uint32_t add_name(struct build *build, const struct token_list *list, uin
         if (!(list->tokens[k].flags & TOKEN_STOP))
             hash = mix(hash, word_hash(token_text(list, k), list->tokens[k].len, &per_mille));
     }
-    add_term(build, hash, title ? build->rules->title_name : build->rules->lead_name, TEXT_NAME, 0, title,
-             false);
+    uint32_t weight = title ? build->rules->title_name : build->rules->lead_name;
+    add_term(build, hash, build->rules->title_name ? weight : 0, TEXT_NAME, 0, title, false);
     return run;
 }
 

@@ -245,10 +245,11 @@ def test_a_storm_of_merges_is_bounded_and_loses_nothing():
     lines = []
     for n in range(400):
         town, other = towns[n % 10], towns[n // 10 % 10]
-        title = (f"Dike at {town} breaks", f"Water over {town} road as dike breaks",
-                 f"{town} and {other} cut off by water after dike breaks")[n % 3]
+        title = (f"Dike at {town} breaks, mayor {n}th", f"Water over {town} road as the dike breaks in quarter {n}th",
+                 f"{town} and {other} cut off by water after dike breaks at post {n}th")[n % 3]
         lines.append(record(f"d{n}", title, f"o{n % 37}.example", n // 40))
-    out, _ = stage(lines, "join=0.5", "merge=0.05", "quorum=0.05", "quorum_pair=0.05", "same_outlet=0", log="debug")
+    out, _ = stage(lines, "join=0.4", "merge=0.05", "quorum=0.05", "quorum_pair=0.05", "same_outlet=0",
+                   "contrast=0", "conflict=0", "density=0", log="debug")
     stories = standing(out)
     assert sorted(i for s in stories for i in s) == sorted(f"d{n}" for n in range(400))
     merges = sum(s["state"] == "merged" for s in read(out))
