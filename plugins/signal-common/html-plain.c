@@ -318,6 +318,8 @@ static void start_table_part(struct plain *p, enum kind kind, uint64_t key) {
         return; /* outside of a table it means nothing */
     while (kind == KIND_SECTION ? top(p) != KIND_TABLE : kind == KIND_ROW && top(p) == KIND_ROW)
         pop_to(p, p->depth - 1);
+    if (kind != KIND_SECTION && top(p) == KIND_TABLE)
+        push(p, KIND_SECTION, KEY5('t', 'b', 'o', 'd', 'y'));
     if (kind == KIND_CELL && top(p) != KIND_ROW)
         push(p, KIND_ROW, KEY2('t', 'r'));
     push(p, kind, key);

@@ -444,10 +444,11 @@ static char *prepare(const char *html, size_t n) {
     return copy;
 }
 
-void html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+bool html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
                     struct arena *arena) {
     char *copy = prepare(html, n);
     struct tree *tree = copy ? calloc(1, sizeof(*tree)) : NULL;
+    bool whole = false;
     size_t was = out->len, links_were = links ? links->n : 0;
     if (tree && is_tame(copy, n)) {
         tree->arena.limit = TREE_LIMIT_BYTES;
@@ -459,6 +460,7 @@ void html_tree_text(struct buf *out, const char *html, size_t n, const char *bas
             options.max_errors = 0;
             GumboOutput *parsed = gumbo_parse_with_options(&options, copy, n);
             walk(out, parsed->root, base, links, arena);
+            whole = true;
             goto done;
         }
         out->len = was;
@@ -472,6 +474,7 @@ done:
         arena_finish(&tree->arena);
     free(tree);
     free(copy);
+    return whole;
 }
 
 void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,

@@ -20,8 +20,9 @@ struct html_links {
 void html_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
                struct arena *arena);
 
-/* The same through gumbo's tree, always. html_text takes a shorter way where it gives the same text. */
-void html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
+/* The same through gumbo's tree, which html_text leaves out where a shorter way gives the same text. False:
+ * the markup was too deep or too large for a tree and was read flat, without links. */
+bool html_tree_text(struct buf *out, const char *html, size_t n, const char *base, struct html_links *links,
                     struct arena *arena);
 
 /* True when a text of unknown type reads like HTML: it closes a tag or has a character reference, and every

@@ -48,6 +48,8 @@ DIFFICULT = '''
 <table>a<tr><td>b</table>c
 <table><tr><b>a<td>b</table>c
 <table><tr><td><div>a</td><td>b</div>c</table>d
+<table><td><p>a</tbody>b</table>c
+<table><th><pre></tbody>a</tbody>b<th>c
 </td>a</tr>b</table>c</tbody>
 <td>a<td>b<tr>c
 <h1>a<h2>b</h1>c</h2>d
