@@ -54,6 +54,9 @@ const struct telex_option *const backend_options[] = {
             .initial = "fast", .choices = (const char *const[]){"fast", "exact", NULL},
             .doc = "fast: activations as integers of 15 or 8 bits, keys and values in float16; exact: all in "
                    "float32, several times slower, to measure by"),
+    TELEX_OPTION(.name = "packed_cache", .type = TELEX_BOOL,
+                 .offset = offsetof(struct backend_config, packed_cache), .initial = "true",
+                 .doc = "keep packed weights in ~/.cache/telex/packed, so that the model opens faster"),
     TELEX_DRIVER_OPTIONS(struct backend_config, driver),
     NULL,
 };
@@ -73,12 +76,14 @@ static uint32_t threads_wanted(const struct backend_config *config) {
 static int open_parts(struct backend *b, struct model_fail *fail) {
     const char *wish = getenv("TELEX_CPU");
     const uint32_t n_threads = threads_wanted(&b->config);
+    struct packed_cache cache;
+    const bool cached = b->config.packed_cache && packed_default(&cache);
     int err = cpu_choose(wish && *wish ? wish : b->config.cpu, &b->kernels, fail);
 
     if (!err && strcmp(b->config.precision, "exact") == 0)
         b->kernels = b->kernels->exact;
     if (!err)
-        err = model_open(b->config.path, n_threads, &b->model, fail);
+        err = model_open(b->config.path, n_threads, cached ? &cache : NULL, &b->model, fail);
     if (!err)
         err = pool_create(n_threads, &b->pool, fail);
     if (!err)

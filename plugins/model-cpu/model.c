@@ -41,10 +41,13 @@ struct loader {
     const struct gguf *file;
     struct model *model;
     struct model_fail *fail;
+    const struct stat *marks;         /* of the file */
+    const struct packed_cache *cache; /* or NULL */
     struct job {
         struct matrix *matrix;
         const uint8_t *rows;
-    } * jobs; /* matrices still to be packed */
+        size_t at; /* where its packed bytes begin among the weights */
+    } * jobs;
     size_t n_jobs;
     bool *is_read; /* [n_tensors] of the file */
 };
@@ -113,16 +116,6 @@ static int load_vector(struct loader *l, const char *name, uint64_t n, bool opti
     return 0;
 }
 
-static uint8_t *map_bytes(size_t n) {
-    uint8_t *map = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (map == MAP_FAILED)
-        return NULL;
-    if (n >= HUGE_PAGE)
-        madvise(map, n, MADV_HUGEPAGE); /* a hint: fewer TLB misses */
-    return map;
-}
-
 static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint32_t n_cols,
                        struct matrix *out) {
     const struct gguf_tensor *t = read_tensor(l, name);
@@ -131,12 +124,8 @@ static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint
     if (err)
         return err;
     matrix_shape(out, t->type, n_rows, n_cols);
-    out->data = map_bytes(matrix_bytes(out));
-    if (!out->data)
-        return model_fail(l->fail, -ENOMEM, "%s: out of memory for %s (%zu bytes); use a smaller model",
-                          l->file->path, name, matrix_bytes(out));
-    l->model->weight_bytes += matrix_bytes(out);
-    l->jobs[l->n_jobs++] = (struct job){out, t->data};
+    l->jobs[l->n_jobs++] = (struct job){out, t->data, l->model->weight_bytes};
+    l->model->weight_bytes += (matrix_bytes(out) + 63) / 64 * 64;
     return 0;
 }
 
@@ -231,10 +220,8 @@ static int load_ends(struct loader *l) {
         err = load_vector(l, "rope_freqs.weight", m->arch.rope_dim / 2, true, &m->rope_factors);
     if (err)
         return err;
-    m->head = m->table;
     if (!gguf_tensor(l->file, "output.weight"))
-        return 0;
-    m->head.data = NULL;
+        return 0; /* it shares the table: see place_matrices() */
     return load_matrix(l, "output.weight", m->n_vocab, m->arch.n_embd, &m->head);
 }
 
@@ -249,25 +236,20 @@ static void pack_piece(void *arg, size_t step, uint32_t piece, uint32_t thread) 
         matrix_pack_group(job->matrix, job->rows, g);
 }
 
-static int pack_all(struct loader *l, uint32_t n_threads) {
+static int pack_all(struct loader *l, struct pool *pool) {
     uint32_t *pieces = calloc(l->n_jobs, sizeof(*pieces));
-    struct pool *pool = NULL;
     int err;
 
     if (!pieces)
         return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
     for (size_t j = 0; j < l->n_jobs; j++)
         pieces[j] = (l->jobs[j].matrix->n_groups + PACK_CHUNK - 1) / PACK_CHUNK;
-    err = pool_create(n_threads, &pool, l->fail);
-    if (!err && pool_walk(pool, l->n_jobs, pieces, pack_piece, l) != 0)
-        err = model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
-    pool_destroy(pool);
+    err = pool_walk(pool, l->n_jobs, pieces, pack_piece, l);
     free(pieces);
-    return err;
+    return err ? model_fail(l->fail, err, "%s: out of memory", l->file->path) : 0;
 }
 
-/* ---- the file's hash, beside the packing ---- */
-
+/* The file's hash, beside the packing. */
 static void *hash_file(void *arg) {
     const struct loader *l = arg;
     unsigned char sum[crypto_hash_sha256_BYTES];
@@ -277,24 +259,70 @@ static void *hash_file(void *arg) {
     return NULL;
 }
 
-/* ---- a model's life ---- */
+static void place_matrices(struct loader *l, uint8_t *weights) {
+    struct model *m = l->model;
 
-static void free_matrix(struct matrix *m) {
-    if (m->data)
-        munmap(m->data, matrix_bytes(m));
+    m->weights = weights;
+    for (size_t j = 0; j < l->n_jobs; j++)
+        l->jobs[j].matrix->data = weights + l->jobs[j].at;
+    if (!m->head.data)
+        m->head = m->table;
 }
 
+/* Pack into memory of our own, and find the hash if it is not known. */
+static int pack_anew(struct loader *l, struct pool *pool) {
+    struct model *m = l->model;
+    uint8_t *map = mmap(NULL, m->weight_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const bool known = m->sha256[0] != '\0';
+    pthread_t hashing;
+    int err;
+
+    if (map == MAP_FAILED)
+        return model_fail(l->fail, -ENOMEM, "%s: out of memory for %zu bytes of weights; use a smaller model",
+                          l->file->path, m->weight_bytes);
+    if (m->weight_bytes >= HUGE_PAGE)
+        madvise(map, m->weight_bytes, MADV_HUGEPAGE); /* a hint: fewer TLB misses */
+    place_matrices(l, map);
+    if (!known && pthread_create(&hashing, NULL, hash_file, l) != 0)
+        return model_fail(l->fail, -EAGAIN, "%s: cannot start a thread", l->file->path);
+    err = pack_all(l, pool);
+    if (!known)
+        pthread_join(hashing, NULL);
+    return err;
+}
+
+/* From the cache, if it has them; else packed, and kept there. */
+static int fill_weights(struct loader *l, struct pool *pool) {
+    struct model *m = l->model;
+    const struct packed_cache *cache = l->cache && m->weight_bytes >= l->cache->min_bytes ? l->cache : NULL;
+    const bool known = cache && packed_sha256(cache, l->marks, m->sha256);
+    uint8_t *weights = known ? packed_map(cache, m->sha256, m->weight_bytes, pool) : NULL;
+    int err;
+
+    if (weights) {
+        m->weights_are_mapped = true;
+        place_matrices(l, weights);
+        return 0;
+    }
+    err = pack_anew(l, pool);
+    if (err || !cache)
+        return err;
+    if (!known)
+        packed_note_sha256(cache, l->marks, m->sha256);
+    packed_keep(cache, m->sha256, m->weights, m->weight_bytes, pool); /* or not: it is a cache */
+    return 0;
+}
+
+/* ---- a model's life ---- */
+
 static void free_model(struct model *m) {
-    if (m->head.data != m->table.data)
-        free_matrix(&m->head);
-    free_matrix(&m->table);
+    if (m->weights_are_mapped)
+        packed_unmap(m->weights, m->weight_bytes);
+    else if (m->weights)
+        munmap(m->weights, m->weight_bytes);
     for (uint32_t i = 0; m->layers && i < m->arch.n_layers; i++) {
         struct layer *layer = &m->layers[i];
-        struct matrix *all[] = {&layer->q,    &layer->k,  &layer->v,   &layer->out,
-                                &layer->gate, &layer->up, &layer->down};
 
-        for (size_t j = 0; j < sizeof(all) / sizeof(all[0]); j++)
-            free_matrix(all[j]);
         free(layer->attn_norm);
         free(layer->ffn_norm);
         free(layer->attn_post);
@@ -326,7 +354,7 @@ static char *copy_text(const struct gguf *file, const char *key, const char *fal
 static int load_parts(struct loader *l, uint32_t n_threads) {
     struct model *m = l->model;
     const char *slash = strrchr(l->file->path, '/');
-    pthread_t hashing;
+    struct pool *pool;
     int err = arch_read(l->file, &m->arch, l->fail);
 
     if (!err)
@@ -349,16 +377,18 @@ static int load_parts(struct loader *l, uint32_t n_threads) {
     if (err)
         return err;
     snprintf(m->quant, sizeof(m->quant), "%s", quant_name(m->layers[0].gate.type));
-    if (pthread_create(&hashing, NULL, hash_file, l) != 0)
-        return model_fail(l->fail, -EAGAIN, "%s: cannot start a thread", l->file->path);
-    err = pack_all(l, n_threads);
-    pthread_join(hashing, NULL);
+    err = pool_create(n_threads, &pool, l->fail);
+    if (err)
+        return err;
+    err = fill_weights(l, pool);
+    pool_destroy(pool);
     return err;
 }
 
-static int load(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail) {
+static int load(const char *path, const struct stat *marks, uint32_t n_threads,
+                const struct packed_cache *cache, struct model **out, struct model_fail *fail) {
     struct gguf file;
-    struct loader loader = {.file = &file, .fail = fail};
+    struct loader loader = {.file = &file, .fail = fail, .marks = marks, .cache = cache};
     int err = gguf_open(&file, path, fail);
 
     if (err)
@@ -389,7 +419,8 @@ static struct model_entry *find_entry(const struct identity *identity) {
     return entry;
 }
 
-static int open_locked(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail) {
+static int open_locked(const char *path, uint32_t n_threads, const struct packed_cache *cache,
+                       struct model **out, struct model_fail *fail) {
     struct model_entry *entry;
     struct identity identity;
     struct stat st;
@@ -404,7 +435,7 @@ static int open_locked(const char *path, uint32_t n_threads, struct model **out,
     entry = find_entry(&identity);
     if (!entry) {
         entry = calloc(1, sizeof(*entry));
-        err = entry ? load(path, n_threads, &entry->model, fail)
+        err = entry ? load(path, &st, n_threads, cache, &entry->model, fail)
                     : model_fail(fail, -ENOMEM, "%s: out of memory", path);
         if (err) {
             free(entry);
@@ -420,11 +451,12 @@ static int open_locked(const char *path, uint32_t n_threads, struct model **out,
     return 0;
 }
 
-int model_open(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail) {
+int model_open(const char *path, uint32_t n_threads, const struct packed_cache *cache, struct model **out,
+               struct model_fail *fail) {
     int err;
 
     pthread_mutex_lock(&open_lock);
-    err = open_locked(path, n_threads, out, fail);
+    err = open_locked(path, n_threads, cache, out, fail);
     pthread_mutex_unlock(&open_lock);
     return err;
 }

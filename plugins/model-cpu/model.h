@@ -10,6 +10,7 @@
 #include "arch.h"
 #include "fail.h"
 #include "matrix.h"
+#include "packed.h"
 #include "tokenizer.h"
 
 struct layer {
@@ -32,7 +33,9 @@ struct model {
     struct step *steps;
     size_t n_steps;
     uint32_t n_vocab;
+    uint8_t *weights; /* all matrices, weight_bytes */
     size_t weight_bytes;
+    bool weights_are_mapped;   /* from the cache, read-only */
     char quant[16];            /* the type of most weights */
     char sha256[65];           /* of the file, in hex */
     char *title;               /* general.name, or the file's name */
@@ -40,9 +43,10 @@ struct model {
     struct model_entry *entry; /* this model's place in the process-wide list */
 };
 
-/* Open or share the weights at `path`. n_threads pack them. Gives *out (model_close). 0 or negative errno.
- * [any] */
-int model_open(const char *path, uint32_t n_threads, struct model **out, struct model_fail *fail);
+/* Open or share the weights at `path`. n_threads pack them, unless `cache` has them packed; NULL: no cache.
+ * Gives *out (model_close). 0 or negative errno. [any] */
+int model_open(const char *path, uint32_t n_threads, const struct packed_cache *cache, struct model **out,
+               struct model_fail *fail);
 /* The last close frees the weights. NULL is fine. [any] */
 void model_close(struct model *model);
 

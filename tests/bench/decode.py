@@ -10,6 +10,7 @@ alternates (ours, theirs, theirs, ours, ...); medians are printed, with the frac
 the weights' size read by as many threads, and of int8 multiply-adds out of registers. Missing models are named."""
 import argparse
 import ctypes
+import os
 import pathlib
 import platform
 import re
@@ -97,7 +98,8 @@ class Ours:
 
     def __init__(self, path, build, threads):
         tool = pathlib.Path(build) / "tests" / "model" / "model-tool"
-        self.process = subprocess.Popen([tool, "bench", path, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([tool, "bench", path, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, "TELEX_TEST_PACKED": str(modelkit.models_dir().parent / "packed")})
         seconds, self.kernels, weights = self.line().split()
         self.seconds, self.weights = float(seconds), int(weights)
 

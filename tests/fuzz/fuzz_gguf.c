@@ -95,7 +95,7 @@ static void load(const uint8_t *bytes, size_t n) {
         abort();
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     limit_begin(LOADED_BASE_BYTES + LOADED_SHARE * n);
-    if (model_open(path, 1, &model, &fail) == 0)
+    if (model_open(path, 1, NULL, &model, &fail) == 0)
         decode(model, pool, kernels);
     model_close(model);
     limit_end();

@@ -15,14 +15,18 @@ static int report(const struct model_fail *fail) {
 }
 
 int runner_open(struct runner *r, const char *path, uint32_t n_threads, uint32_t n_seq) {
+    const char *dir = getenv("TELEX_TEST_PACKED");
+    struct packed_cache cache = {.max_bytes = UINT64_MAX};
     struct model_fail fail;
 
+    if (dir)
+        snprintf(cache.dir, sizeof(cache.dir), "%s", dir);
     memset(r, 0, sizeof(*r));
     if (cpu_choose(getenv("TELEX_CPU"), &r->kernels, &fail) != 0)
         return report(&fail);
     if (getenv("TELEX_PRECISION") && strcmp(getenv("TELEX_PRECISION"), "exact") == 0)
         r->kernels = r->kernels->exact;
-    if (model_open(path, n_threads ? n_threads : 1, &r->model, &fail) != 0)
+    if (model_open(path, n_threads ? n_threads : 1, dir ? &cache : NULL, &r->model, &fail) != 0)
         return report(&fail);
     if (pool_create(n_threads ? n_threads : 1, &r->pool, &fail) != 0)
         return report(&fail);

@@ -360,8 +360,8 @@ static void a_file_opened_twice_is_one_set_of_weights(void **state) {
     struct model_fail fail;
 
     (void)state;
-    assert_int_equal(model_open(getenv("TELEX_TINY_MODEL"), 1, &first, &fail), 0);
-    assert_int_equal(model_open(getenv("TELEX_TINY_MODEL"), 2, &second, &fail), 0);
+    assert_int_equal(model_open(getenv("TELEX_TINY_MODEL"), 1, NULL, &first, &fail), 0);
+    assert_int_equal(model_open(getenv("TELEX_TINY_MODEL"), 2, NULL, &second, &fail), 0);
     assert_ptr_equal(first, second);
     model_close(first);
     assert_int_equal(second->n_vocab, n_vocab);
