@@ -94,6 +94,90 @@ static enum kind kind_of_long(const char *name, size_t n) {
     return html_name_is(name, n, "plaintext") ? KIND_OTHER : KIND_INLINE;
 }
 
+/* Names that are not for this pass; all others are of phrasing content. */
+static enum kind kind_of_other(uint64_t key) {
+    switch (key) {
+    case KEY3('c', 'o', 'l'):
+    case KEY3('s', 'v', 'g'):
+    case KEY3('x', 'm', 'p'):
+    case KEY4('b', 'o', 'd', 'y'):
+    case KEY4('f', 'o', 'r', 'm'):
+    case KEY4('h', 'e', 'a', 'd'):
+    case KEY4('h', 't', 'm', 'l'):
+    case KEY4('m', 'a', 't', 'h'):
+    case KEY5('a', 'u', 'd', 'i', 'o'):
+    case KEY5('f', 'r', 'a', 'm', 'e'):
+    case KEY5('i', 'm', 'a', 'g', 'e'):
+    case KEY5('i', 'n', 'p', 'u', 't'):
+    case KEY5('t', 'i', 't', 'l', 'e'):
+    case KEY5('v', 'i', 'd', 'e', 'o'):
+    case KEY6('a', 'p', 'p', 'l', 'e', 't'):
+    case KEY6('b', 'u', 't', 't', 'o', 'n'):
+    case KEY6('c', 'a', 'n', 'v', 'a', 's'):
+    case KEY6('k', 'e', 'y', 'g', 'e', 'n'):
+    case KEY6('o', 'b', 'j', 'e', 'c', 't'):
+    case KEY6('o', 'p', 't', 'i', 'o', 'n'):
+    case KEY6('s', 'e', 'l', 'e', 'c', 't'):
+    case KEY7('c', 'a', 'p', 't', 'i', 'o', 'n'):
+    case KEY7('i', 's', 'i', 'n', 'd', 'e', 'x'):
+    case KEY7('l', 'i', 's', 't', 'i', 'n', 'g'):
+    case KEY7('m', 'a', 'r', 'q', 'u', 'e', 'e'):
+    case KEY7('n', 'o', 'e', 'm', 'b', 'e', 'd'):
+    case KEY('c', 'o', 'l', 'g', 'r', 'o', 'u', 'p'):
+    case KEY('d', 'a', 't', 'a', 'l', 'i', 's', 't'):
+    case KEY('f', 'r', 'a', 'm', 'e', 's', 'e', 't'):
+    case KEY('n', 'o', 'f', 'r', 'a', 'm', 'e', 's'):
+    case KEY('n', 'o', 's', 'c', 'r', 'i', 'p', 't'):
+    case KEY('o', 'p', 't', 'g', 'r', 'o', 'u', 'p'):
+    case KEY('t', 'e', 'm', 'p', 'l', 'a', 't', 'e'):
+    case KEY('t', 'e', 'x', 't', 'a', 'r', 'e', 'a'):
+        return KIND_OTHER;
+    default:
+        return KIND_INLINE;
+    }
+}
+
+static enum kind kind_of_block(uint64_t key) {
+    switch (key) {
+    case KEY2('d', 'l'):
+    case KEY3('d', 'i', 'v'):
+    case KEY3('n', 'a', 'v'):
+    case KEY3('p', 'r', 'e'):
+    case KEY4('m', 'a', 'i', 'n'):
+    case KEY5('a', 's', 'i', 'd', 'e'):
+    case KEY6('c', 'e', 'n', 't', 'e', 'r'):
+    case KEY6('f', 'i', 'g', 'u', 'r', 'e'):
+    case KEY6('f', 'o', 'o', 't', 'e', 'r'):
+    case KEY6('h', 'e', 'a', 'd', 'e', 'r'):
+    case KEY7('a', 'd', 'd', 'r', 'e', 's', 's'):
+    case KEY7('a', 'r', 't', 'i', 'c', 'l', 'e'):
+    case KEY7('d', 'e', 't', 'a', 'i', 'l', 's'):
+    case KEY7('s', 'e', 'c', 't', 'i', 'o', 'n'):
+    case KEY('f', 'i', 'e', 'l', 'd', 's', 'e', 't'):
+        return KIND_BLOCK;
+    case KEY7('s', 'u', 'm', 'm', 'a', 'r', 'y'):
+        return KIND_LINE;
+    case KEY6('l', 'e', 'g', 'e', 'n', 'd'):
+        return KIND_LEGEND;
+    case KEY3('d', 'i', 'r'):
+    case KEY4('m', 'e', 'n', 'u'):
+    case KEY6('h', 'g', 'r', 'o', 'u', 'p'):
+        return KIND_MUTE;
+    case KEY5('t', 'a', 'b', 'l', 'e'):
+        return KIND_TABLE;
+    case KEY5('t', 'b', 'o', 'd', 'y'):
+    case KEY5('t', 'h', 'e', 'a', 'd'):
+    case KEY5('t', 'f', 'o', 'o', 't'):
+        return KIND_SECTION;
+    case KEY5('s', 't', 'y', 'l', 'e'):
+    case KEY6('s', 'c', 'r', 'i', 'p', 't'):
+    case KEY6('i', 'f', 'r', 'a', 'm', 'e'):
+        return KIND_RAW;
+    default:
+        return kind_of_other(key);
+    }
+}
+
 static enum kind kind_of(uint64_t key) {
     switch (key) {
     case KEY1('a'):
@@ -136,77 +220,8 @@ static enum kind kind_of(uint64_t key) {
     case KEY5('t', 'r', 'a', 'c', 'k'):
     case KEY6('s', 'o', 'u', 'r', 'c', 'e'):
         return KIND_VOID;
-    case KEY2('d', 'l'):
-    case KEY3('d', 'i', 'v'):
-    case KEY3('n', 'a', 'v'):
-    case KEY3('p', 'r', 'e'):
-    case KEY4('m', 'a', 'i', 'n'):
-    case KEY5('a', 's', 'i', 'd', 'e'):
-    case KEY6('c', 'e', 'n', 't', 'e', 'r'):
-    case KEY6('f', 'i', 'g', 'u', 'r', 'e'):
-    case KEY6('f', 'o', 'o', 't', 'e', 'r'):
-    case KEY6('h', 'e', 'a', 'd', 'e', 'r'):
-    case KEY7('a', 'd', 'd', 'r', 'e', 's', 's'):
-    case KEY7('a', 'r', 't', 'i', 'c', 'l', 'e'):
-    case KEY7('d', 'e', 't', 'a', 'i', 'l', 's'):
-    case KEY7('s', 'e', 'c', 't', 'i', 'o', 'n'):
-    case KEY('f', 'i', 'e', 'l', 'd', 's', 'e', 't'):
-        return KIND_BLOCK;
-    case KEY7('s', 'u', 'm', 'm', 'a', 'r', 'y'):
-        return KIND_LINE;
-    case KEY6('l', 'e', 'g', 'e', 'n', 'd'):
-        return KIND_LEGEND;
-    case KEY3('d', 'i', 'r'):
-    case KEY4('m', 'e', 'n', 'u'):
-    case KEY6('h', 'g', 'r', 'o', 'u', 'p'):
-        return KIND_MUTE;
-    case KEY5('t', 'a', 'b', 'l', 'e'):
-        return KIND_TABLE;
-    case KEY5('t', 'b', 'o', 'd', 'y'):
-    case KEY5('t', 'h', 'e', 'a', 'd'):
-    case KEY5('t', 'f', 'o', 'o', 't'):
-        return KIND_SECTION;
-    case KEY5('s', 't', 'y', 'l', 'e'):
-    case KEY6('s', 'c', 'r', 'i', 'p', 't'):
-    case KEY6('i', 'f', 'r', 'a', 'm', 'e'):
-        return KIND_RAW;
-    case KEY3('c', 'o', 'l'):
-    case KEY3('s', 'v', 'g'):
-    case KEY3('x', 'm', 'p'):
-    case KEY4('b', 'o', 'd', 'y'):
-    case KEY4('f', 'o', 'r', 'm'):
-    case KEY4('h', 'e', 'a', 'd'):
-    case KEY4('h', 't', 'm', 'l'):
-    case KEY4('m', 'a', 't', 'h'):
-    case KEY5('a', 'u', 'd', 'i', 'o'):
-    case KEY5('f', 'r', 'a', 'm', 'e'):
-    case KEY5('i', 'm', 'a', 'g', 'e'):
-    case KEY5('i', 'n', 'p', 'u', 't'):
-    case KEY5('t', 'i', 't', 'l', 'e'):
-    case KEY5('v', 'i', 'd', 'e', 'o'):
-    case KEY6('a', 'p', 'p', 'l', 'e', 't'):
-    case KEY6('b', 'u', 't', 't', 'o', 'n'):
-    case KEY6('c', 'a', 'n', 'v', 'a', 's'):
-    case KEY6('k', 'e', 'y', 'g', 'e', 'n'):
-    case KEY6('o', 'b', 'j', 'e', 'c', 't'):
-    case KEY6('o', 'p', 't', 'i', 'o', 'n'):
-    case KEY6('s', 'e', 'l', 'e', 'c', 't'):
-    case KEY7('c', 'a', 'p', 't', 'i', 'o', 'n'):
-    case KEY7('i', 's', 'i', 'n', 'd', 'e', 'x'):
-    case KEY7('l', 'i', 's', 't', 'i', 'n', 'g'):
-    case KEY7('m', 'a', 'r', 'q', 'u', 'e', 'e'):
-    case KEY7('n', 'o', 'e', 'm', 'b', 'e', 'd'):
-    case KEY('c', 'o', 'l', 'g', 'r', 'o', 'u', 'p'):
-    case KEY('d', 'a', 't', 'a', 'l', 'i', 's', 't'):
-    case KEY('f', 'r', 'a', 'm', 'e', 's', 'e', 't'):
-    case KEY('n', 'o', 'f', 'r', 'a', 'm', 'e', 's'):
-    case KEY('n', 'o', 's', 'c', 'r', 'i', 'p', 't'):
-    case KEY('o', 'p', 't', 'g', 'r', 'o', 'u', 'p'):
-    case KEY('t', 'e', 'm', 'p', 'l', 'a', 't', 'e'):
-    case KEY('t', 'e', 'x', 't', 'a', 'r', 'e', 'a'):
-        return KIND_OTHER;
     default:
-        return KIND_INLINE;
+        return kind_of_block(key);
     }
 }
 

@@ -398,7 +398,7 @@ static void ask(struct stage *stage, struct source *source) {
 /* A redirect to a site that wants no question for long is a failure until then. */
 static void give_up_onward(struct question *question) {
     struct stage *stage = question->stage;
-    struct fetch_result result = {.err = -EBUSY, .url = question->onward};
+    struct fetch_result result = {.err = -EBUSY, .url = question->source->memory.url};
     int64_t free_ms = question->domain->free_ms;
     result.retry_after = result.cache_control = result.expires = "";
     snprintf(result.why, sizeof(result.why),
