@@ -15,7 +15,7 @@ help:
 	@echo "make seed         the same for the five records of configs/seed.yaml"
 	@echo "make test         set up, then every test"
 	@echo "make build        the program and the plugins, in build/"
-	@echo "make check-models the decode of both models against llama.cpp and NumPy (slow)"
+	@echo "make check-models tokens, logits and perplexity of all models against the references (slow)"
 	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
 	@echo "make crashes      1,000 crashes of an isolated stage: nothing is lost, nothing comes twice (slow)"
 	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode bench-signal bench-news"
@@ -40,9 +40,11 @@ test:
 
 check-models:
 	@scripts/setup test
-	@scripts/setup run qwen2.5-coder-1.5b
+	@for model in gemma-3-270m qwen2.5-coder-0.5b qwen2.5-coder-1.5b; do scripts/setup run $$model || exit 1; done
 	@scripts/build $(BUILD)
+	@scripts/python tests/model/check_tokenizers.py --build $(BUILD)
 	@scripts/python tests/model/check_models.py --build $(BUILD)
+	@scripts/python tests/model/check_perplexity.py --build $(BUILD)
 
 soak:
 	@scripts/setup test

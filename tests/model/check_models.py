@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare the CPU backend with llama.cpp and with a float32 reference on whole models.
+"""Compare the CPU backend with llama.cpp and with a float64 reference on whole models.
 
     check_models.py [--build BUILD] [--greedy-only] [MODEL.gguf ...]
 
 For ten prompts: 64 greedy tokens equal llama.cpp's, except where the two best logits of one of the two lie within 0.15, or
-where a float32 computation sides with us (the walk then goes on from llama.cpp's token); and the logits' normalised squared
-error against NumPy is not above llama.cpp's own. Exit 1 if either fails. llama.cpp is the one that llama-cpp-python built."""
+where the reference sides with us (the walk then goes on from llama.cpp's token); the logits' normalised squared
+error against NumPy is not above llama.cpp's own; and with precision: exact it is below 1e-9. Exit 1 if one fails. llama.cpp is the one that llama-cpp-python built."""
 import argparse
 import os
 import struct
@@ -34,7 +34,8 @@ class Peer:
         self.llm = Llama(str(path), n_ctx=512, n_batch=512, n_threads=2, n_threads_batch=2, logits_all=True, verbose=False)
 
     def ids(self, text):
-        return self.llm.tokenize(text.encode(), add_bos=False, special=True)
+        adds_bos = self.llm.metadata.get("tokenizer.ggml.add_bos_token", "false") == "true"
+        return self.llm.tokenize(text.encode(), add_bos=adds_bos, special=True)
 
     def logits(self, ids):
         self.llm.reset()
@@ -67,7 +68,7 @@ def ours(path, prompts, froms, chunk, threads=2, env=None):
 
 
 def compare_greedy(path, peer, prompts):
-    """(tokens that differ without excuse, within the margin, where llama.cpp is off the float32 reference)"""
+    """(tokens that differ without excuse, within the margin, where llama.cpp is off the reference)"""
     hard, soft, walks = [], 0, []
     for ids in prompts:
         theirs, leads = peer.greedy(ids, N_NEW)
@@ -87,18 +88,19 @@ def compare_greedy(path, peer, prompts):
         row = exact[walk][at]
         ours_wrong += int(np.argmax(row)) != best
         print(f"   prompt {walk} position {at}: we {best}, {our_lead:.3f} ahead; llama.cpp {token}, {lead:.3f} ahead; "
-              f"float32 {int(np.argmax(row))}, {row[best] - row[token]:.3f} between ours and theirs")
+              f"reference {int(np.argmax(row))}, {row[best] - row[token]:.3f} between ours and theirs")
     return ours_wrong, soft, len(hard) - ours_wrong
 
 
 def compare_logits(path, peer, prompts):
-    """Mean NMSE of ours and of llama.cpp's."""
+    """Mean NMSE of ours, of ours with precision: exact, and of llama.cpp's."""
     reference = Reference(path).logits(prompts)
     mine = ours(path, prompts, [0] * len(prompts), chunk=512)
+    exact = ours(path, prompts, [0] * len(prompts), chunk=512, env={"TELEX_PRECISION": "exact"})
     errors = []
-    for ids, ref, our in zip(prompts, reference, mine):
-        errors.append((nmse(our, ref), nmse(peer.logits(ids), ref)))
-        print(f"   {len(ids):3} tokens  ours {errors[-1][0]:.3e}  llama.cpp {errors[-1][1]:.3e}")
+    for ids, ref, our, precise in zip(prompts, reference, mine, exact):
+        errors.append((nmse(our, ref), nmse(precise, ref), nmse(peer.logits(ids), ref)))
+        print(f"   {len(ids):3} tokens  ours {errors[-1][0]:.3e}  exact {errors[-1][1]:.3e}  llama.cpp {errors[-1][2]:.3e}")
     return np.mean(errors, 0)
 
 
@@ -107,12 +109,12 @@ def check(path, greedy_only=False):
     prompts = [peer.ids(text) for text in PROMPTS]
     hard, soft, theirs = compare_greedy(path, peer, prompts)
     print(f"{os.path.basename(path)}: greedy {N_NEW} tokens x {len(prompts)} prompts: {hard} differ, {soft} within {MARGIN}, "
-          f"{theirs} where llama.cpp is off the float32 reference")
+          f"{theirs} where llama.cpp is off the reference", flush=True)
     if greedy_only:
         return hard == 0
-    our, their = compare_logits(path, peer, prompts)
-    print(f"{os.path.basename(path)}: logits NMSE ours {our:.3e}, llama.cpp {their:.3e}")
-    return hard == 0 and our <= their
+    our, exact, their = compare_logits(path, peer, prompts)
+    print(f"{os.path.basename(path)}: logits NMSE ours {our:.3e}, exact {exact:.3e}, llama.cpp {their:.3e}", flush=True)
+    return hard == 0 and our <= their and exact < 1e-9
 
 
 def main():
@@ -123,7 +125,7 @@ def main():
     args = parser.parse_args()
     if args.build:
         os.environ["TELEX_MODEL_TOOL"] = os.path.join(args.build, "tests", "model", "model-tool")
-    paths = args.models or [str(modelkit.models_dir() / name) for name in (modelkit.SMOLLM, modelkit.QWEN)]
+    paths = args.models or [str(path) for path in modelkit.all_models()]
     results = [check(path, args.greedy_only) for path in paths]
     sys.exit(0 if all(results) else 1)
 

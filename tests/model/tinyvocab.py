@@ -37,7 +37,7 @@ def llama_bpe():
 
 
 def llama_spm():
-    """(tokens, kinds, scores)"""
+    """(tokens, kinds, scores); without NUL, which llama.cpp's reader of texts does not take"""
     import json
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     made = Tokenizer(models.BPE())
@@ -48,7 +48,7 @@ def llama_spm():
     learned = ["".join(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
     letters = [t for t in sorted(model["vocab"], key=model["vocab"].get) if len(t) == 1]
     head, user = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)], ["<|user|>", "  tab  "]
-    tokens = head + [t for t in dict.fromkeys([*learned, *letters]) if t not in head + user] + user
+    tokens = head + [t for t in dict.fromkeys([*learned, *letters]) if t not in head + user and "\0" not in t] + user
     kinds = [ref.UNKNOWN, ref.CONTROL, ref.CONTROL] + [ref.BYTE] * 256
     kinds += [ref.NORMAL] * (len(tokens) - len(kinds) - 2) + [ref.USER] * 2
     scores = [0.0] * 259 + [-float(i) for i in range(len(tokens) - 259)]
