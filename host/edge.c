@@ -138,7 +138,8 @@ void edge_put_back_locked(struct engine *engine, struct edge *edge, struct entry
     strand_wake_locked(edge->to);
 }
 
-bool edge_key_is_free_locked(const struct edge *edge, const struct telex_rec *rec) {
+/* No message of this edge with the same id is in a step that is open or committing. */
+static bool key_is_free_locked(const struct edge *edge, const struct telex_rec *rec) {
     struct stage *stage = edge->to;
     bool taken = false;
     pthread_mutex_lock(&stage->lock);
@@ -159,7 +160,7 @@ struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_m
                 *due_ms = entry->not_before_ms;
             continue;
         }
-        if (edge->config->keyed && edge->n_taken > 0 && !edge_key_is_free_locked(edge, entry->rec))
+        if (edge->config->keyed && edge->n_taken > 0 && !key_is_free_locked(edge, entry->rec))
             continue;
         *at = entry->next;
         if (!*at)

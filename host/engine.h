@@ -262,8 +262,6 @@ bool edge_accepts(const struct edge *edge,
 bool edge_passes_where(const struct edge *edge, const struct telex_rec *rec);
 struct entry *entry_create_locked(struct engine *engine, struct telex_rec *rec); /* takes on success */
 void entry_destroy_locked(struct engine *engine, struct entry *entry);           /* accepts NULL */
-/* No message of this edge with the same id is in a step that is open or committing. */
-bool edge_key_is_free_locked(const struct edge *edge, const struct telex_rec *rec);
 
 /* step.c */
 struct step *step_open_held(struct instance *instance, struct edge *edge, struct entry *entry);
@@ -277,6 +275,8 @@ void steps_gathered_locked(struct stage *stage);
 bool steps_are_gathered(const struct stage *stage); /* by this thread */
 /* Hand over what is done, in order. */
 void steps_hand_over_locked(struct stage *stage);
+/* Release a closed step's outputs and forget its changes. True when it had touched state. */
+bool step_drop_effects(struct step *step);
 /* A closed step's slot is free again. */
 void step_free_locked(struct step *step);
 void steps_committed(void *arg, struct journal_op *first);
@@ -297,6 +297,8 @@ void strand_call_locked(struct stage *stage); /* there is something that comes b
 /* Wake when the lock is let go, by engine_unlock: for what happens often. */
 void strand_wake_later_locked(struct stage *stage);
 void engine_unlock(struct engine *engine);
+/* Take engine->lock, trying for about 30 us before sleeping: to be woken takes longer than it is held. */
+void engine_lock(struct engine *engine);
 /* Wake those after the stage that have input and were not woken for it. */
 void strand_wake_next_locked(struct stage *stage);
 /* Entries of a batch that were not begun go back. */

@@ -84,7 +84,7 @@ static void on_gather(void *arg, bool begins) {
         steps_gather(stage);
         return;
     }
-    pthread_mutex_lock(&stage->engine->lock);
+    engine_lock(stage->engine);
     steps_gathered_locked(stage);
     engine_unlock(stage->engine);
 }

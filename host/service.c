@@ -141,7 +141,7 @@ static telex_status service_open(const struct telex_host *host, telex_lease *out
     struct engine *engine = stage->engine;
     telex_status status = TELEX_OK;
     *out = 0;
-    pthread_mutex_lock(&engine->lock);
+    engine_lock(engine);
     if (atomic_load_explicit(&stage->n_done_outputs, memory_order_relaxed) >= OUTPUTS_GATHERED_MAX) {
         engine->holds_back = steps_are_gathered(stage); /* then it is the strand, which looks back */
         steps_hand_over_locked(stage);

@@ -77,7 +77,8 @@ struct step *step_find_held(const struct instance *instance, telex_lease lease) 
     return step->lease == lease && step->state == STEP_OPEN && step->instance == instance ? step : NULL;
 }
 
-static void drop_effects(struct step *step) {
+bool step_drop_effects(struct step *step) {
+    bool touched = step->changes != NULL;
     for (uint32_t i = 0; i < step->n_outputs; i++)
         record_release(step->outputs[i].rec);
     step->n_outputs = step->n_loans = 0;
@@ -87,6 +88,7 @@ static void drop_effects(struct step *step) {
         free(change);
     }
     step->last_change = &step->changes;
+    return touched;
 }
 
 /* Forget a step's changes; who reads state finds them in the table. */
@@ -109,7 +111,7 @@ void step_free_locked(struct step *step) {
     pthread_mutex_lock(&stage->lock);
     if (step->changes)
         unpend_held(step);
-    drop_effects(step);
+    (void)step_drop_effects(step);
     step->entry = NULL;
     step->edge = NULL;
     step->reason = NULL;
@@ -383,7 +385,7 @@ void engine_journal_broken(void *arg, const char *why) {
 void steps_free(struct stage *stage) {
     for (uint32_t i = 0; i < stage->n_slots; i++) {
         struct step *step = stage->slots[i];
-        drop_effects(step);
+        (void)step_drop_effects(step);
         entry_destroy_locked(stage->engine, step->entry);
         free(step->reason);
         free(step->outputs);

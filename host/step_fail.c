@@ -137,20 +137,6 @@ static void retry_locked(struct engine *engine, struct step *step) {
     put_back_locked(engine, step, delay);
 }
 
-/* Outputs and changes of a step that does not commit. True when it had touched state. */
-static bool drop_effects_locked(struct step *step) {
-    bool touched = step->changes != NULL;
-    for (uint32_t i = 0; i < step->n_outputs; i++)
-        record_release(step->outputs[i].rec);
-    step->n_outputs = 0;
-    while (step->changes) {
-        struct change *change = step->changes;
-        step->changes = change->next;
-        free(change);
-    }
-    return touched;
-}
-
 /* The step no longer holds its edge's entry, and others of its instance may begin. */
 static void leave_locked(struct step *step) {
     atomic_fetch_sub_explicit(&step->instance->n_held, 1, memory_order_relaxed);
@@ -162,7 +148,7 @@ static void leave_locked(struct step *step) {
 void step_fail_locked(struct step *step, telex_status status) {
     struct stage *stage = step->instance->stage;
     struct engine *engine = stage->engine;
-    bool touched = drop_effects_locked(step);
+    bool touched = step_drop_effects(step);
     if (step->entry) {
         if (status == TELEX_AGAIN)
             put_back_locked(engine, step, AGAIN_DELAY_MS);
@@ -185,7 +171,7 @@ void step_fail_locked(struct step *step, telex_status status) {
 
 static void abandon_locked(struct step *step, telex_lease guilty, const char *reason) {
     struct engine *engine = step->instance->stage->engine;
-    (void)drop_effects_locked(step);
+    (void)step_drop_effects(step);
     if (step->entry && (step->lease == guilty || step->overdue)) {
         if (!step->reason)
             step->reason = strdup(reason);

@@ -87,6 +87,8 @@ static const struct telex_port *const ports[] = {
     NULL,
 };
 
+static const char *const needs[] = {"fs:write", NULL};
+
 static const struct telex_stage stage = {
     .size = sizeof(stage),
     .role = TELEX_FILTER,
@@ -96,6 +98,7 @@ static const struct telex_stage stage = {
     .doc = "ends its process on some records",
     .ports = ports,
     .options = options,
+    .needs = needs,
     .create = crash_create,
     .process = crash_process,
     .destroy = crash_destroy,
