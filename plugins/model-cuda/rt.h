@@ -46,6 +46,7 @@ void rt_host_free(struct rt *rt, void *memory);
 /* Queued. The host's memory stays untouched until rt_wait. */
 void rt_upload(struct rt *rt, void *device, const void *host, size_t bytes);
 void rt_download(struct rt *rt, void *host, const void *device, size_t bytes);
+void rt_clear(struct rt *rt, void *device, size_t bytes); /* to zeros */
 void rt_launch(struct rt *rt, enum kernel_id kernel, uint32_t x, uint32_t y, uint32_t z, const void *args);
 
 /* c (n, m) (+)= a (m, k) b (n, k), rows in bf16, c in f32: a's rows are a weight matrix's, b's those of the

@@ -240,6 +240,11 @@ extern "C" void rt_download(rt *rt, void *host, const void *device, size_t bytes
         went_well(rt, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, rt->stream), "download");
 }
 
+extern "C" void rt_clear(rt *rt, void *device, size_t bytes) {
+    if (!rt->err)
+        went_well(rt, cudaMemsetAsync(device, 0, bytes, rt->stream), "clear");
+}
+
 extern "C" void rt_launch(rt *rt, kernel_id kernel, uint32_t x, uint32_t y, uint32_t z, const void *args) {
     void *list[] = {const_cast<void *>(args)};
 

@@ -210,6 +210,15 @@ extern "C" void rt_download(rt *rt, void *host, const void *device, size_t bytes
     transfer(rt, host, device, device, bytes, "download");
 }
 
+extern "C" void rt_clear(rt *rt, void *device, size_t bytes) {
+    if (rt->err)
+        return;
+    if (!is_inside(rt, device, bytes))
+        keep(rt, -EIO, "clearing %zu bytes that are not in one buffer", bytes);
+    else
+        memset(device, 0, bytes);
+}
+
 // ---- kernels ----
 
 static uint32_t workers() {

@@ -640,6 +640,23 @@ int session_trim(struct session *s, uint32_t seq, uint32_t from) {
     return 0;
 }
 
+int session_pretend(struct session *s, uint32_t seq, uint32_t n) {
+    int err;
+
+    if (seq >= s->pages.n_seq)
+        return -EINVAL;
+    pthread_mutex_lock(&s->weights->lock);
+    const uint32_t before = s->pages.seqs[seq].n / KV_PAGE;
+
+    err = pages_extend(&s->pages, seq, n);
+    for (uint32_t i = before; i < pages_for(s->pages.seqs[seq].n) && !err; i++)
+        rt_clear(s->rt, s->pass.pages + s->pages.seqs[seq].pages[i] * s->pass.page_bytes, s->pass.page_bytes);
+    if (!err)
+        err = rt_wait(s->rt, NULL);
+    pthread_mutex_unlock(&s->weights->lock);
+    return err;
+}
+
 void session_cancel(struct session *s) {
     atomic_store(&s->cancel, true);
 }

@@ -55,6 +55,14 @@ int session_trim(struct session *session, uint32_t seq, uint32_t from);
 /* Make the running decode, if any, return -ECANCELED. [any] */
 void session_cancel(struct session *session);
 
+/* Give a sequence n positions more as if they had been computed, with keys and values of zero: for
+ * benchmarks. As session_decode. */
+int session_pretend(struct session *session, uint32_t seq, uint32_t n);
+
+/* Try whether cuBLAS may serve: 0, or a negative errno with the reason (a row's bits depend on the number of
+ * rows, or there is no cuBLAS). selftest.c. [control] */
+int session_try_cublas(struct weights *weights, struct model_fail *fail);
+
 size_t session_kv_bytes_per_token(const struct arch *arch);
 
 #endif

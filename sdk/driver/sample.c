@@ -43,6 +43,21 @@ double sample_ln(double x) {
     return e * 0.693147180559945309417 + 2.0 * s * (1.0 + sum);
 }
 
+/* e^x = 2^n e^r, n = round(x / ln 2); e^r, |r| <= ln 2 / 2, as its series by Horner's rule. */
+double sample_exp(double x) {
+    if (!(x > -700.0))
+        return 0.0;
+    double n = rint(x * 1.44269504088896340736);
+    double r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+    double sum = 1.0;
+    for (int k = 13; k >= 1; k--)
+        sum = 1.0 + sum * r / k;
+    uint64_t bits = (uint64_t)((int64_t)n + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof(power));
+    return sum * power;
+}
+
 static double gumbel_of(uint32_t word) {
     double u = ((double)word + 0.5) * (1.0 / 4294967296.0);
     return -sample_ln(-sample_ln(u));
@@ -191,21 +206,32 @@ static struct sample_item take(struct sample_item *heap, size_t n) {
     return top;
 }
 
+/* The sum of all shares, in an order that many threads can keep: 256 sums by id, then those ascending. */
+static double total_share(const struct sample_item *items, size_t n) {
+    double lanes[256] = {0.0}, largest = -INFINITY, total = 0.0;
+    for (size_t i = 0; i < n; i++)
+        largest = items[i].logit > largest ? items[i].logit : largest;
+    for (size_t i = 0; i < n; i++)
+        lanes[(uint32_t)items[i].id % 256] += sample_exp(items[i].logit - largest);
+    for (int lane = 0; lane < 256; lane++)
+        total += lanes[lane];
+    return total;
+}
+
 /* Steps 3 to 5. The kept ones end up at the end of the array, smallest first; returns how many they are. */
 static size_t keep(const struct sample_settings *settings, struct sample_item *items, size_t n) {
     int top_k = settings->top_k > 0 && settings->top_k < n, top_p = settings->top_p < 1.0f;
     size_t limit = top_k ? settings->top_k : n, kept = 0;
     if (!top_k && !top_p && !(settings->min_p > 0.0f))
         return n;
+    double total = top_p && !top_k ? total_share(items, n) : 0.0, sum = 0.0;
     for (size_t i = n / 2; i-- > 0;)
         sift(items, n, i);
-    double largest_logit = items[0].logit, total = 0.0, sum = 0.0;
-    for (size_t i = 0; i < n && top_p && !top_k; i++)
-        total += exp(items[i].logit - largest_logit);
+    double largest_logit = items[0].logit;
     for (size_t i = 0; i < limit && top_k; i++)
-        total += exp(take(items, n - i).logit - largest_logit);
+        total += sample_exp(take(items, n - i).logit - largest_logit);
     for (; kept < limit; kept++) { /* with top-k they are in place already, else each is taken now */
-        double share = exp((top_k ? items[n - kept - 1] : items[0]).logit - largest_logit);
+        double share = sample_exp((top_k ? items[n - kept - 1] : items[0]).logit - largest_logit);
         if (kept > 0 && ((settings->min_p > 0.0f && share < settings->min_p) ||
                          (top_p && sum >= (double)settings->top_p * total)))
             break;

@@ -30,6 +30,11 @@
 /* Four words of Philox4x32-10. */
 void sample_philox(const uint32_t key[2], const uint32_t block[4], uint32_t out[4]);
 
+/* e^x for x <= 0, within 2 ulp; 0 below -700. Shares of a softmax are sample_exp(l - largest), and the sum of
+ * all of them is taken in 256 parts, by id % 256, which are then added in ascending order: the same bits
+ * everywhere. */
+double sample_exp(double x);
+
 /* Natural logarithm of 0 < x < 2^1023, within 2 ulp, the same bits everywhere. */
 double sample_ln(double x);
 

@@ -40,7 +40,7 @@ uint32_t cpu_logits(const char *path, const int32_t *ids, uint32_t n, uint32_t f
         rows[i].ask = i >= from ? ASK_ALL : ASK_NONE;
     }
     if (!err)
-        err = model_open(path, 1, &model, &fail);
+        err = model_open(path, 1, NULL, &model, &fail);
     if (!err)
         err = pool_create(1, &pool, &fail);
     if (!err)
