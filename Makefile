@@ -6,7 +6,7 @@ ONCE   ?=
 BUILD  ?= build
 SECONDS ?= 1800
 
-.PHONY: help run seed build test check-models soak crashes bench bench-host bench-cluster bench-decode bench-signal bench-news fuzz-gguf fuzz-schema \
+.PHONY: help run seed build test check-models gpu-check soak crashes bench bench-host bench-cluster bench-decode bench-signal bench-news fuzz-gguf fuzz-schema \
 	install clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check-models tokens, logits and perplexity of all models against the references (slow)"
 	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
 	@echo "make crashes      1,000 crashes of an isolated stage: nothing is lost, nothing comes twice (slow)"
+	@echo "make gpu-check    the CUDA backend's tests and benchmark on this machine's GPU; needs nvcc, a C++ compiler, cmake, ninja"
 	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode bench-signal bench-news"
 	@echo "make fuzz-gguf    libFuzzer over the model file loader for SECONDS (1800); fuzz-schema: over JSON Schemas (slow)"
 	@echo "make install      install below PREFIX (default /usr/local)"
@@ -55,6 +56,9 @@ crashes:
 	@scripts/setup test
 	@scripts/build $(BUILD)
 	@scripts/python tests/host/crashes.py --build $(BUILD) --crashes 1000
+
+gpu-check:
+	@tests/cuda/gpu/gpu-check build-gpu
 
 bench: bench-host bench-cluster bench-decode bench-signal bench-news
 

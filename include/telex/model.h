@@ -156,8 +156,8 @@ struct telex_model {
 
     /* A context: n_seq sequences that together hold n_tokens positions. One caller at a time per context. [any] */
     telex_status (*context_open)(void *self, uint32_t n_seq, uint32_t n_tokens, void **context);
-    /* Run a batch and fill the rows asked for. OK, AGAIN (no room for the positions; nothing changed), INVALID,
-     * CANCELLED. */
+    /* Run a batch and fill the rows asked for. OK; AGAIN (no room for the positions, or no memory now), INVALID,
+     * CANCELLED, RETRY (a passing fault): nothing changed; FATAL (the device is lost). */
     telex_status (*decode)(void *context, const struct telex_batch *batch);
     /* Make dst's positions [from, to) those of src (to < 0: to the end). dst is cut at `from` first. */
     telex_status (*seq_copy)(void *context, uint32_t dst, uint32_t src, int32_t from, int32_t to);

@@ -308,8 +308,8 @@ static uint32_t fill_batch(struct driver *d) {
 static void fail_batch(struct driver *d, uint32_t n, telex_status status) {
     for (uint32_t i = 0; i < n; i++) {
         struct sequence *s = &d->sequences[d->seq[i]];
-        job_end(s->job, status == TELEX_AGAIN ? TELEX_RETRY : TELEX_FATAL, TELEX_FINISH_FAILED,
-                "%s: a batch of %u tokens failed with status %d", d->backend, n, status);
+        job_end(s->job, status == TELEX_AGAIN || status == TELEX_RETRY ? TELEX_RETRY : TELEX_FATAL,
+                TELEX_FINISH_FAILED, "%s: a batch of %u tokens failed with status %d", d->backend, n, status);
         s->n = 0;
         d->model_class->seq_trim(d->context, d->seq[i], 0);
     }
