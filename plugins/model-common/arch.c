@@ -314,9 +314,5 @@ int arch_read(const struct gguf *file, struct arch *arch, struct model_fail *fai
         err = read_rope(file, arch, fail);
     if (!err)
         err = read_window(file, arch, family->period, fail);
-    /* `telex check` finds that quantised products over an odd number of slices are not reproducible */
-    if (!err && (arch->n_embd % 64 != 0 || arch->n_ff % 64 != 0 || arch->n_heads * arch->head_dim % 64 != 0))
-        err = model_fail(fail, -ENOTSUP, "%s: widths %u, %u and %u; this build runs multiples of 64",
-                         file->path, arch->n_embd, arch->n_ff, arch->n_heads * arch->head_dim);
     return err;
 }

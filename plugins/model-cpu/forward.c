@@ -118,18 +118,23 @@ static void qkv(struct forward *f, uint32_t piece, uint32_t layer_index) {
 }
 
 /* Query heads in one piece of attention: those that share a kv head, or single ones when pieces would be too
- * few. */
+ * few. A piece quantises what it gives, so it ends where a slice ends: in the worst case it is a whole row.
+ */
 static uint32_t heads_per_piece(const struct forward *f) {
     const struct arch *a = &f->model->arch;
+    const uint32_t shared = a->n_heads / a->n_kv_heads;
 
-    return f->n * a->n_kv_heads < 4 * pool_n_threads(f->pool) ? 1 : a->n_heads / a->n_kv_heads;
+    if (f->n * a->n_kv_heads < 4 * pool_n_threads(f->pool) && a->head_dim % QUANT_SLICE == 0)
+        return 1;
+    return shared * a->head_dim % QUANT_SLICE == 0 ? shared : a->n_heads;
 }
 
-/* h = softmax(q k' * scale) v for some heads of one row, over the window in a local layer */
-static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t thread) {
+/* out = softmax(q k' * scale) v for `n_heads` heads of one row that share a kv head, over the window in a
+ * local layer
+ */
+static void attend_heads(struct forward *f, uint32_t r, uint32_t head, uint32_t n_heads, uint32_t layer,
+                         uint32_t thread) {
     const struct arch *a = &f->model->arch;
-    const uint32_t per = heads_per_piece(f), r = piece / (a->n_heads / per),
-                   head = piece % (a->n_heads / per) * per;
     const uint32_t kv_head = head / (a->n_heads / a->n_kv_heads), n = f->rows[r].pos + 1;
     const uint32_t first = arch_first_seen(a, layer, f->rows[r].pos), first_page = first / KV_PAGE;
     const size_t at = ((size_t)r * a->n_heads + head) * a->head_dim;
@@ -139,7 +144,7 @@ static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t t
         .out = f->heads.f32 + at,
         .scores = f->scores + (size_t)thread * (a->n_heads / a->n_kv_heads) * f->score_stride,
         .score_stride = f->score_stride,
-        .n_heads = per,
+        .n_heads = n_heads,
         .head_dim = a->head_dim,
         .n = n - first_page * KV_PAGE,
         .skip = first % KV_PAGE,
@@ -153,6 +158,16 @@ static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t t
         v[p - first_page] = kv_values(f->kv, f->rows[r].pages[p], layer, kv_head);
     }
     f->kernels->attend(&job);
+}
+
+static void attend(struct forward *f, uint32_t piece, uint32_t layer, uint32_t thread) {
+    const struct arch *a = &f->model->arch;
+    const uint32_t per = heads_per_piece(f), shared = a->n_heads / a->n_kv_heads,
+                   together = per < shared ? per : shared;
+    const uint32_t r = piece / (a->n_heads / per), head = piece % (a->n_heads / per) * per;
+
+    for (uint32_t i = 0; i < per; i += together)
+        attend_heads(f, r, head + i, together, layer, thread);
     f->kernels->quantise(&f->heads, r, head * a->head_dim / QUANT_SLICE, per * a->head_dim / QUANT_SLICE);
 }
 

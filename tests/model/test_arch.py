@@ -28,6 +28,10 @@ CASES = {
         **LINEAR, "attention.sliding_window": 70, "attention.sliding_window_pattern": [True, False, True]}}),
     "gemma3, seven layers": ("gemma3", {"block_count": 7, "extra": {"attention.sliding_window": 33}}),
     "gemma3, no window": ("gemma3", {}),
+    "llama, heads that end within a slice": ("llama", {"embedding_length": 160, "feed_forward_length": 224, "head_count": 6,
+                                                       "head_count_kv": 3, "head_dim": 80}),
+    "llama, rows of two slices and a half a kv head": ("llama", {"embedding_length": 96, "head_count": 10, "head_count_kv": 2,
+                                                                 "head_dim": 16}),
 }
 
 # The first steps, one whole layer, and the end; numbers are those of tinymodel.SIZES.
@@ -98,7 +102,7 @@ def test_exact_logits_never_change_with_batch_threads_or_path(tiny, kind):
             assert np.array_equal(run(path, PROMPT, threads, chunk, "exact", cpu), want), (threads, chunk, cpu)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.startswith(("gemma3", "qwen3"))])
+@pytest.mark.parametrize("case", [c for c in CASES if c.startswith(("gemma3", "qwen3")) or "slice" in c])
 def test_batches_and_threads_never_change_a_bit(tiny, case):
     path = tiny(case, "Q4_K" if "seven" in case else "Q5_0")
     want = run(path, PROMPT)
