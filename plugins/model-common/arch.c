@@ -261,11 +261,11 @@ static int read_heads(const struct gguf *file, struct arch *arch, struct model_f
         return model_fail(fail, -EINVAL,
                           "%s: %u heads cannot share %u key-value heads; convert the model again", file->path,
                           arch->n_heads, arch->n_kv_heads);
-    if (arch->head_dim == 0 || arch->head_dim > MAX_HEAD_DIM || arch->head_dim % 32 != 0 ||
+    if (arch->head_dim == 0 || arch->head_dim > MAX_HEAD_DIM || arch->head_dim % 16 != 0 ||
         value_dim != arch->head_dim)
         return model_fail(fail, -ENOTSUP,
                           "%s: heads of %u dimensions with values of %u; this build runs equal multiples of "
-                          "32 up to %d",
+                          "16 up to %d",
                           file->path, arch->head_dim, value_dim, MAX_HEAD_DIM);
     return 0;
 }

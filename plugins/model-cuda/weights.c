@@ -316,6 +316,11 @@ static int load_parts(struct loader *l) {
     const char *slash = strrchr(l->file->path, '/');
     int err = arch_read(l->file, &w->arch, l->fail);
 
+    /* attention.cuh gives a warp's lanes whole shares of a head */
+    if (!err && w->arch.head_dim % 32 != 0)
+        err = model_fail(l->fail, -ENOTSUP,
+                         "%s: heads of %u dimensions; model-cuda runs multiples of 32. model-cpu runs this file",
+                         l->file->path, w->arch.head_dim);
     if (!err)
         err = tokenizer_load(l->file, &w->tokenizer, l->fail);
     if (err)
