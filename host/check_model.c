@@ -179,7 +179,8 @@ telex_status check_feed(struct check_model *m, void *context, uint32_t seq, uint
             seqs[i] = seq;
             rows[i] = done + i == n - 1 ? last : NULL;
         }
-        struct telex_batch batch = {sizeof(batch), size, ids + done, pos, seqs, rows};
+        struct telex_batch batch = {
+            .size = sizeof(batch), .n = size, .token = ids + done, .pos = pos, .seq = seqs, .rows = rows};
         status = check_decode(m, context, &batch);
     }
     return status;

@@ -128,7 +128,8 @@ static void check_company(struct check_model *m, float *logits) {
                 seq[used] = s;
                 rows[used] = s == 1 && at == n - 1 ? &row : NULL;
             }
-        struct telex_batch batch = {sizeof(batch), used, token, pos, seq, rows};
+        struct telex_batch batch = {
+            .size = sizeof(batch), .n = used, .token = token, .pos = pos, .seq = seq, .rows = rows};
         status = check_decode(m, context, &batch);
     }
     check_that(m, status == TELEX_OK, "model.batch", "a batch of three sequences gave status %d", status);

@@ -13,6 +13,8 @@
 #include "cli.h"
 #include "journal_view.h"
 
+enum { AGO_BYTES = 40 };
+
 #include <telex-sdk/json.h>
 
 struct arguments {
@@ -194,17 +196,17 @@ static json_t *read_feeds(struct journal_view *view, int64_t now) {
 }
 
 /* "12 min ago", "in 3 h", "-". */
-static void ago(char out[24], const json_t *moment, int64_t now) {
+static void ago(char out[AGO_BYTES], const json_t *moment, int64_t now) {
     int64_t ms = json_integer_value(moment) - now, minutes = (llabs(ms) + 30000) / 60000;
     const char *before = ms > 0 ? "in " : "", *behind = ms > 0 ? "" : " ago";
     if (!json_is_integer(moment))
-        snprintf(out, 24, "-");
+        snprintf(out, AGO_BYTES, "-");
     else if (minutes < 120)
-        snprintf(out, 24, "%s%" PRId64 " min%s", before, minutes, behind);
+        snprintf(out, AGO_BYTES, "%s%" PRId64 " min%s", before, minutes, behind);
     else if (minutes < 48 * 60)
-        snprintf(out, 24, "%s%" PRId64 " h%s", before, minutes / 60, behind);
+        snprintf(out, AGO_BYTES, "%s%" PRId64 " h%s", before, minutes / 60, behind);
     else
-        snprintf(out, 24, "%s%" PRId64 " d%s", before, minutes / 1440, behind);
+        snprintf(out, AGO_BYTES, "%s%" PRId64 " d%s", before, minutes / 1440, behind);
 }
 
 static void print_table(const json_t *feeds, int64_t now) {
@@ -214,7 +216,7 @@ static void print_table(const json_t *feeds, int64_t now) {
         printf("%-12s %-12s %-12s %8s %6s %5s  %s\n", "health", "success", "next", "records", "edits", "week",
                "feed");
     json_array_foreach(feeds, i, feed) {
-        char state[32], success[24], next[24];
+        char state[32], success[AGO_BYTES], next[AGO_BYTES];
         const json_t *at = json_object_get(feed, "next_ms");
         snprintf(state, sizeof(state), "%s", text_of(feed, "health"));
         if (strcmp(state, "failing") == 0)

@@ -109,18 +109,21 @@ static void ring_write(const struct link_out *out, uint64_t at, const void *data
         memcpy(ring_of(out), (const uint8_t *)data + first, bytes - first);
 }
 
+/* Look where the reader is. Written is never more than a ring ahead of seen_read, so a reader that claims to be
+ * ahead of the writer is not believed: no room, ever; its owner will be ended for silence. */
+static bool has_room_now(struct link_out *out, uint64_t bytes) {
+    uint64_t read = atomic_load(&out->theirs->read);
+    if (out->written - read > RING_BYTES)
+        return false;
+    out->seen_read = read;
+    return RING_BYTES - (out->written - read) >= bytes;
+}
+
 static bool has_room(struct link_out *out, uint64_t bytes) {
-    /* A reader ahead of the writer makes `used` huge: no room, ever; its owner will be ended for silence. */
-    if (RING_BYTES - (out->written - out->seen_read) >= bytes)
-        return true;
-    uint64_t read = atomic_load(&out->theirs->read), used = out->written - read;
-    if (used <= RING_BYTES)
-        out->seen_read = read;
-    if (used <= RING_BYTES && RING_BYTES - used >= bytes)
+    if (RING_BYTES - (out->written - out->seen_read) >= bytes || has_room_now(out, bytes))
         return true;
     atomic_store(&out->mine->ring_full, 1);
-    used = out->written - atomic_load(&out->theirs->read);
-    return used <= RING_BYTES && RING_BYTES - used >= bytes;
+    return has_room_now(out, bytes);
 }
 
 static int put(struct link_out *out, const struct message *message, const void *payload) {

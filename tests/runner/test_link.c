@@ -71,6 +71,42 @@ static void a_full_ring_says_so_and_goes_on(void **state) {
     pair_finish(&pair);
 }
 
+static void *read_at_the_brink(void *arg) {
+    struct pair *pair = arg;
+    uint8_t inline_bytes[INLINE_MAX_BYTES];
+    struct message got;
+    uintptr_t wrong = 0;
+    for (uint64_t taken = 0; taken < MESSAGES && !wrong;) {
+        int n = link_take(&pair->in, &got, inline_bytes);
+        wrong = n < 0 || (n == 1 && got.a != taken);
+        taken += n == 1;
+        if (n == 1)
+            link_done(&pair->in);
+    }
+    return (void *)wrong;
+}
+
+/* The writer finds the ring full nearly always, and the reader makes room while it looks. */
+static void a_ring_that_is_always_full_is_never_written_over(void **state) {
+    (void)state;
+    struct pair pair;
+    struct message m = {.type = 1};
+    uint8_t payload[1000] = {0};
+    pthread_t reader;
+    void *wrong;
+    pair_init(&pair);
+    while (link_send(&pair.out, m, payload, sizeof(payload)) == 0)
+        m.a++;
+    assert_int_equal(pthread_create(&reader, NULL, read_at_the_brink, &pair), 0);
+    for (; m.a < MESSAGES && pthread_tryjoin_np(reader, &wrong) == EBUSY;)
+        m.a += link_send(&pair.out, m, payload, sizeof(payload)) == 0;
+    if (m.a == MESSAGES)
+        pthread_join(reader, &wrong);
+    assert_null(wrong);
+    assert_int_equal(m.a, MESSAGES);
+    pair_finish(&pair);
+}
+
 static void a_slot_comes_back_once_its_message_is_taken(void **state) {
     (void)state;
     struct pair pair;
@@ -194,6 +230,7 @@ static void a_lease_is_found_by_number_only_while_it_is_open(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_ring_says_so_and_goes_on),
+        cmocka_unit_test(a_ring_that_is_always_full_is_never_written_over),
         cmocka_unit_test(a_slot_comes_back_once_its_message_is_taken),
         cmocka_unit_test(slots_never_overlap),
         cmocka_unit_test(a_sleeping_reader_misses_nothing),
