@@ -28,7 +28,8 @@ static int64_t now_ms(void) {
 static telex_status one(struct check_model *m, void *context, int32_t token, int32_t pos, uint32_t seq,
                         struct telex_row *row) {
     struct telex_row *rows[1] = {row};
-    struct telex_batch batch = {sizeof(batch), 1, &token, &pos, &seq, rows};
+    struct telex_batch batch = {
+        .size = sizeof(batch), .n = 1, .token = &token, .pos = &pos, .seq = &seq, .rows = rows};
     return check_decode(m, context, &batch);
 }
 
@@ -66,7 +67,8 @@ static void bad_batches(struct check_model *m, void *context) {
     /* a batch whose last token is bad: none of it may stay */
     int32_t tokens[2] = {good, -5}, pos[2] = {n, n + 1};
     uint32_t seq[2] = {0, 0};
-    struct telex_batch batch = {sizeof(batch), 2, tokens, pos, seq, NULL};
+    struct telex_batch batch = {
+        .size = sizeof(batch), .n = 2, .token = tokens, .pos = pos, .seq = seq, .rows = NULL};
     check_that(m, check_decode(m, context, &batch) == TELEX_INVALID, "model.bad-batch",
                "a batch with one bad token among good ones is not INVALID");
     batch.n = 0;
@@ -304,7 +306,8 @@ static void *use(void *arg) {
         int32_t pos = (int32_t)i;
         uint32_t seq = 0;
         struct telex_row row = check_logits_row(m, u->logits), *rows[1] = {i == m->n_ids - 1 ? &row : NULL};
-        struct telex_batch batch = {sizeof(batch), 1, &m->ids[i], &pos, &seq, rows};
+        struct telex_batch batch = {
+            .size = sizeof(batch), .n = 1, .token = &m->ids[i], .pos = &pos, .seq = &seq, .rows = rows};
         u->status = m->class->decode(context, &batch);
     }
     if (context)

@@ -16,7 +16,10 @@
 static size_t limit, held;
 
 #ifdef HAS_HOOKS
-#include <sanitizer/allocator_interface.h>
+/* Of sanitizer/allocator_interface.h, which clang has and gcc lacks; both have the functions. */
+int __sanitizer_install_malloc_and_free_hooks(void (*taken)(const volatile void *, size_t),
+                                              void (*given)(const volatile void *));
+size_t __sanitizer_get_allocated_size(const volatile void *p);
 
 static void taken(const volatile void *p, size_t size) {
     (void)p;
@@ -32,7 +35,7 @@ static void taken(const volatile void *p, size_t size) {
 
 /* What was taken before the beginning and is given back now would count below zero. */
 static void given(const volatile void *p) {
-    const size_t size = limit && p ? __sanitizer_get_allocated_size((const void *)p) : 0;
+    const size_t size = limit && p ? __sanitizer_get_allocated_size(p) : 0;
     held -= size < held ? size : held;
 }
 #endif

@@ -104,9 +104,9 @@ def compare_logits(path, peer, prompts):
     return np.mean(errors, 0)
 
 
-def check(path, greedy_only=False):
+def check(path, greedy_only=False, texts=PROMPTS):
     peer = Peer(path)
-    prompts = [peer.ids(text) for text in PROMPTS]
+    prompts = [peer.ids(text) for text in texts]
     hard, soft, theirs = compare_greedy(path, peer, prompts)
     print(f"{os.path.basename(path)}: greedy {N_NEW} tokens x {len(prompts)} prompts: {hard} differ, {soft} within {MARGIN}, "
           f"{theirs} where llama.cpp is off the reference", flush=True)
