@@ -123,7 +123,7 @@ void *hear_main(void *arg) {
     static uint8_t inline_bytes[INLINE_MAX_BYTES];
     struct message m;
     struct work_list heard = {NULL, 0, 0};
-    for (;;) {
+    while (!atomic_load(&remote->done)) {
         int got = link_take(&remote->in, &m, inline_bytes);
         if (got > 0) {
             struct telex_bytes payload;
@@ -145,5 +145,6 @@ void *hear_main(void *arg) {
         wait_for_host();
         link_awake(&remote->in);
     }
+    free(heard.items);
     return NULL;
 }

@@ -48,8 +48,9 @@ int main(int argc, char **argv) {
         return EXIT_SETUP;
     }
     int status = strand_main(&remote);
-    /* The hearer sleeps until the host closes its end; it holds nothing and ends with the process. */
-    pthread_cancel(hearer);
+    uint64_t one = 1;
+    atomic_store(&remote.done, true);
+    (void)!write(FD_WAKE_RUNNER, &one, sizeof(one));
     pthread_join(hearer, NULL);
     remote_finish(&remote);
     return status;

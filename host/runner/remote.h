@@ -110,6 +110,7 @@ struct remote {
     pthread_cond_t work_came;
     struct work_list queue;
     atomic_bool stopping; /* work but the end of life is dropped */
+    atomic_bool done;     /* the strand has ended: so does the hearer, once woken */
     bool goes_on;         /* the strand's own: it has more to do after this */
 
     pthread_mutex_t cancel_lock;

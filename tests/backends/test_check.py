@@ -11,6 +11,8 @@ import pytest
 TELEX = os.environ["TELEX_PROGRAM"]
 PLUGINS = pathlib.Path(os.environ["TELEX_PLUGIN_PATH"])
 SOURCE = pathlib.Path(os.environ["TELEX_SOURCE"])
+# A sanitizer's allocator keeps what is freed, so the kit cannot see growth there; the sanitizer itself sees the leak.
+GROWTH_IS_SEEN = os.environ["TELEX_SANITIZE"] == "none"
 MODEL = ["open", "text", "rows", "batches", "sequences", "errors", "cancel", "again", "two-contexts"]
 
 
@@ -75,6 +77,8 @@ MODEL_RULES = ["model.open", "model.says-why", "model.info", "model.tokenize", "
 
 @pytest.mark.parametrize("rule", MODEL_RULES)
 def test_a_broken_rule_is_found_by_its_id(rule):
+    if rule.endswith(".leak") and not GROWTH_IS_SEEN:
+        pytest.skip("built with a sanitizer")
     rules, _ = check(PLUGINS / "model-breaks.so", "-o", "path=/dev/null", "-o", f"rule={rule}")
     # what should be INVALID and is no status at all breaks both
     assert rule in rules and set(rules) - {rule} <= ({"model.bad-batch"} if rule == "status.unknown" else set())
@@ -92,6 +96,8 @@ GENERATE_RULES = ["generate.open", "generate.info", "generate.answers", "generat
 
 @pytest.mark.parametrize("rule", GENERATE_RULES)
 def test_a_broken_rule_of_jobs_is_found_by_its_id(rule):
+    if rule.endswith(".leak") and not GROWTH_IS_SEEN:
+        pytest.skip("built with a sanitizer")
     rules, _ = check(PLUGINS / "generate-breaks.so", "-o", f"rule={rule}")
     assert set(rules) == {rule}
 
