@@ -93,8 +93,8 @@ static const char *const texts[] = {"",
                                     "don't can't I'LL we've",
                                     "\x01\x02\x7f",
                                     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                                    "\xef\xbb\xbf"
-                                    "bom",
+                                    ("\xef\xbb\xbf"
+                                     "bom"),
                                     "\xe3\x80\x80wide",
                                     "\xf4\x8f\xbf\xbf",
                                     "Ends in a space ",

@@ -253,12 +253,12 @@ static int refuse_processes(scmp_filter_ctx filter) {
 
 /* Signals to itself only. */
 static int refuse_signals(scmp_filter_ctx filter) {
-    scmp_datum_t self = (scmp_datum_t)getpid();
+    const struct scmp_arg_cmp others = {.arg = 0, .op = SCMP_CMP_NE, .datum_a = (scmp_datum_t)getpid()};
     int err = 0;
     static const int calls[] = {SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo),
                                 SCMP_SYS(rt_tgsigqueueinfo)};
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && err == 0; i++)
-        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 1, SCMP_A0(SCMP_CMP_NE, self));
+        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 1, others);
     return err ? err : refuse(filter, "tkill");
 }
 
