@@ -473,3 +473,11 @@ struct gguf_text gguf_next_text(const uint8_t **at) {
 bool gguf_text_is(struct gguf_text text, const char *literal) {
     return text.n == strlen(literal) && memcmp(text.p, literal, text.n) == 0;
 }
+
+char *gguf_text_or(const struct gguf *file, const char *key, const char *fallback) {
+    struct gguf_text text = {0};
+
+    if (gguf_text_required(file, key, &text, NULL) != 0)
+        return strdup(fallback);
+    return strndup(text.p, text.n);
+}

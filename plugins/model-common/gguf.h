@@ -101,4 +101,7 @@ int64_t gguf_array_int(const struct gguf_value *value, uint64_t i);
 
 bool gguf_text_is(struct gguf_text text, const char *literal);
 
+/* A copy of the text under key, or of `fallback` where there is none. Gives it (free); NULL when out of memory. */
+char *gguf_text_or(const struct gguf *file, const char *key, const char *fallback);
+
 #endif

@@ -3,7 +3,6 @@
 #include "model.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <sodium.h>
 
 #include "pool.h"
+#include "tensors.h"
 
 enum { HUGE_PAGE = 2 << 20, PACK_CHUNK = 8 };
 
@@ -39,6 +39,7 @@ static struct model_entry *open_models;
 
 struct loader {
     const struct gguf *file;
+    struct tensors tensors;
     struct model *model;
     struct model_fail *fail;
     const struct stat *marks;         /* of the file */
@@ -49,7 +50,6 @@ struct loader {
         size_t at; /* where its packed bytes begin among the weights */
     } * jobs;
     size_t n_jobs;
-    bool *is_read; /* [n_tensors] of the file */
 };
 
 __attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(struct loader *l, char name[80],
@@ -62,52 +62,12 @@ __attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(stru
     return gguf_tensor(l->file, name);
 }
 
-/* A tensor by name, which counts as read from now on. NULL when absent. */
-static const struct gguf_tensor *read_tensor(struct loader *l, const char *name) {
-    const struct gguf_tensor *t = gguf_tensor(l->file, name);
-
-    if (t)
-        l->is_read[t - l->file->tensors] = true;
-    return t;
-}
-
-/* A tensor that this build does not know would be missing from the sums: wrong text without a word. */
-static int refuse_unread(const struct loader *l) {
-    for (size_t i = 0; i < l->file->n_tensors; i++)
-        if (!l->is_read[i])
-            return model_fail(
-                l->fail, -ENOTSUP,
-                "%s: the tensor %.*s has no place in the architecture %s as this build knows it; "
-                "use a model without it",
-                l->file->path, (int)l->file->tensors[i].name.n, l->file->tensors[i].name.p,
-                l->model->arch.name);
-    return 0;
-}
-
-static int check_shape(struct loader *l, const char *name, const struct gguf_tensor *t, uint64_t n_cols,
-                       uint64_t n_rows) {
-    if (!t)
-        return model_fail(l->fail, -EINVAL,
-                          "%s: the tensor %s is missing; download the model again or convert it again",
-                          l->file->path, name);
-    if (t->dims[0] != n_cols || t->dims[1] != n_rows || t->dims[2] != 1 || t->dims[3] != 1)
-        return model_fail(l->fail, -EINVAL,
-                          "%s: the tensor %s is %" PRIu64 " x %" PRIu64
-                          ", but the file's numbers make it %" PRIu64 " x %" PRIu64
-                          "; convert the model again",
-                          l->file->path, name, t->dims[0], t->dims[1], n_cols, n_rows);
-    return 0;
-}
-
 /* A vector of floats, dequantised; absent ones stay NULL if optional. */
 static int load_vector(struct loader *l, const char *name, uint64_t n, bool optional, float **out) {
-    const struct gguf_tensor *t = read_tensor(l, name);
-    int err;
+    const struct gguf_tensor *t;
+    int err = tensors_read(&l->tensors, name, n, 1, optional, &t);
 
-    if (!t && optional)
-        return 0;
-    err = check_shape(l, name, t, n, 1);
-    if (err)
+    if (err || !t)
         return err;
     *out = malloc(n * sizeof(float));
     if (!*out)
@@ -118,8 +78,8 @@ static int load_vector(struct loader *l, const char *name, uint64_t n, bool opti
 
 static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint32_t n_cols,
                        struct matrix *out) {
-    const struct gguf_tensor *t = read_tensor(l, name);
-    int err = check_shape(l, name, t, n_cols, n_rows);
+    const struct gguf_tensor *t;
+    int err = tensors_read(&l->tensors, name, n_cols, n_rows, false, &t);
 
     if (err)
         return err;
@@ -202,18 +162,11 @@ static int load_layer(struct loader *l, uint32_t i, struct layer *layer) {
 
 static int load_ends(struct loader *l) {
     struct model *m = l->model;
-    const struct gguf_tensor *table = gguf_tensor(l->file, "token_embd.weight");
-    int err;
+    int err = tensors_vocabulary(&l->tensors, tokenizer_n_tokens(m->tokenizer),
+                                 (uint64_t)POOL_MAX_PIECES * MATRIX_LANES, &m->n_vocab);
 
-    if (!table || table->dims[1] > (uint64_t)POOL_MAX_PIECES * MATRIX_LANES)
-        return model_fail(l->fail, -EINVAL,
-                          "%s: the tensor token_embd.weight is missing; download the model again",
-                          l->file->path);
-    m->n_vocab = (uint32_t)table->dims[1];
-    if (m->n_vocab < tokenizer_n_tokens(m->tokenizer))
-        return model_fail(l->fail, -EINVAL, "%s: %u tokens but only %u embeddings; convert the model again",
-                          l->file->path, tokenizer_n_tokens(m->tokenizer), m->n_vocab);
-    err = load_matrix(l, "token_embd.weight", m->n_vocab, m->arch.n_embd, &m->table);
+    if (!err)
+        err = load_matrix(l, "token_embd.weight", m->n_vocab, m->arch.n_embd, &m->table);
     if (!err)
         err = load_vector(l, "output_norm.weight", m->arch.n_embd, false, &m->last_norm);
     if (!err)
@@ -343,14 +296,6 @@ static void free_model(struct model *m) {
     free(m);
 }
 
-static char *copy_text(const struct gguf *file, const char *key, const char *fallback) {
-    struct gguf_text text;
-
-    if (gguf_text_required(file, key, &text, NULL) != 0)
-        return strdup(fallback);
-    return strndup(text.p, text.n);
-}
-
 static int load_parts(struct loader *l, uint32_t n_threads) {
     struct model *m = l->model;
     const char *slash = strrchr(l->file->path, '/');
@@ -364,16 +309,17 @@ static int load_parts(struct loader *l, uint32_t n_threads) {
     m->layers = calloc(m->arch.n_layers, sizeof(*m->layers));
     m->steps = arch_plan(&m->arch, &m->n_steps);
     l->jobs = calloc((size_t)m->arch.n_layers * 7 + 2, sizeof(*l->jobs));
-    m->title = copy_text(l->file, "general.name", slash ? slash + 1 : l->file->path);
-    m->chat_template = copy_text(l->file, "tokenizer.chat_template", "");
-    l->is_read = calloc(l->file->n_tensors + 1, sizeof(*l->is_read));
-    if (!m->layers || !m->steps || !l->jobs || !l->is_read || !m->title || !m->chat_template)
+    m->title = gguf_text_or(l->file, "general.name", slash ? slash + 1 : l->file->path);
+    m->chat_template = gguf_text_or(l->file, "tokenizer.chat_template", "");
+    if (!m->layers || !m->steps || !l->jobs || !m->title || !m->chat_template)
         return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
-    err = load_ends(l);
+    err = tensors_init(&l->tensors, l->file, l->fail);
+    if (!err)
+        err = load_ends(l);
     for (uint32_t i = 0; i < m->arch.n_layers && !err; i++)
         err = load_layer(l, i, &m->layers[i]);
     if (!err)
-        err = refuse_unread(l);
+        err = tensors_refuse_unread(&l->tensors, m->arch.name);
     if (err)
         return err;
     snprintf(m->quant, sizeof(m->quant), "%s", quant_name(m->layers[0].gate.type));
@@ -397,7 +343,7 @@ static int load(const char *path, const struct stat *marks, uint32_t n_threads,
     err =
         loader.model ? load_parts(&loader, n_threads) : model_fail(fail, -ENOMEM, "%s: out of memory", path);
     free(loader.jobs);
-    free(loader.is_read);
+    tensors_finish(&loader.tensors);
     gguf_close(&file);
     if (err && loader.model)
         free_model(loader.model);

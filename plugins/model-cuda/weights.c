@@ -4,7 +4,6 @@
 #include "weights.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "quant.h"
+#include "tensors.h"
 
 enum { PACK_THREADS = 8, MAX_VOCABULARY = 1 << 24 };
 
@@ -33,6 +33,7 @@ static struct weights_entry *open_weights;
 
 struct loader {
     const struct gguf *file;
+    struct tensors tensors;
     struct weights *w;
     struct model_fail *fail;
 };
@@ -103,31 +104,13 @@ __attribute__((format(printf, 2, 3))) static const char *name_of(char name[80], 
     return name;
 }
 
-static int check_shape(struct loader *l, const char *name, const struct gguf_tensor *t, uint64_t n_cols,
-                       uint64_t n_rows) {
-    if (!t)
-        return model_fail(l->fail, -EINVAL,
-                          "%s: the tensor %s is missing; download the model again or convert it again",
-                          l->file->path, name);
-    if (t->dims[0] != n_cols || t->dims[1] != n_rows || t->dims[2] != 1 || t->dims[3] != 1)
-        return model_fail(l->fail, -EINVAL,
-                          "%s: the tensor %s is %" PRIu64 " x %" PRIu64
-                          ", but the file's numbers make it %" PRIu64 " x %" PRIu64
-                          "; convert the model again",
-                          l->file->path, name, t->dims[0], t->dims[1], n_cols, n_rows);
-    return 0;
-}
-
 /* A vector as floats, on the device. Absent ones stay NULL if optional. */
 static int load_vector(struct loader *l, const char *name, uint64_t n, bool optional, float **out) {
-    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+    const struct gguf_tensor *t;
     float *values;
-    int err;
+    int err = tensors_read(&l->tensors, name, n, 1, optional, &t);
 
-    if (!t && optional)
-        return 0;
-    err = check_shape(l, name, t, n, 1);
-    if (err)
+    if (err || !t)
         return err;
     values = malloc(n * sizeof(float));
     if (!values)
@@ -143,10 +126,10 @@ static int load_vector(struct loader *l, const char *name, uint64_t n, bool opti
 
 static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint32_t n_cols, uint32_t run,
                        struct dmatrix *out) {
-    const struct gguf_tensor *t = gguf_tensor(l->file, name);
+    const struct gguf_tensor *t;
     struct packing p = {.m = out, .n_rows = n_rows, .run = run};
     void *memory;
-    int err = check_shape(l, name, t, n_cols, n_rows);
+    int err = tensors_read(&l->tensors, name, n_cols, n_rows, false, &t);
 
     if (err)
         return err;
@@ -224,14 +207,11 @@ static int load_layer(struct loader *l, uint32_t i, struct weight_layer *layer) 
 }
 
 static int load_rope_factors(struct loader *l) {
-    const struct gguf_tensor *t = gguf_tensor(l->file, "rope_freqs.weight");
     const uint64_t n = l->w->arch.rope_dim / 2;
-    int err;
+    const struct gguf_tensor *t;
+    int err = tensors_read(&l->tensors, "rope_freqs.weight", n, 1, true, &t);
 
-    if (!t)
-        return 0;
-    err = check_shape(l, "rope_freqs.weight", t, n, 1);
-    if (err)
+    if (err || !t)
         return err;
     l->w->rope_factors = malloc(n * sizeof(float));
     if (!l->w->rope_factors)
@@ -242,18 +222,10 @@ static int load_rope_factors(struct loader *l) {
 
 static int load_ends(struct loader *l) {
     struct weights *w = l->w;
-    const struct gguf_tensor *table = gguf_tensor(l->file, "token_embd.weight");
-    int err;
+    int err = tensors_vocabulary(&l->tensors, tokenizer_n_tokens(w->tokenizer), MAX_VOCABULARY, &w->n_vocab);
 
-    if (!table || table->dims[1] > MAX_VOCABULARY)
-        return model_fail(l->fail, -EINVAL,
-                          "%s: the tensor token_embd.weight is missing; download the model again",
-                          l->file->path);
-    w->n_vocab = (uint32_t)table->dims[1];
-    if (w->n_vocab < tokenizer_n_tokens(w->tokenizer))
-        return model_fail(l->fail, -EINVAL, "%s: %u tokens but only %u embeddings; convert the model again",
-                          l->file->path, tokenizer_n_tokens(w->tokenizer), w->n_vocab);
-    err = load_matrix(l, "token_embd.weight", w->n_vocab, w->arch.n_embd, w->n_vocab, &w->table);
+    if (!err)
+        err = load_matrix(l, "token_embd.weight", w->n_vocab, w->arch.n_embd, w->n_vocab, &w->table);
     if (!err)
         err = load_vector(l, "output_norm.weight", w->arch.n_embd, false, &w->last_norm);
     if (!err)
@@ -303,14 +275,6 @@ static void free_weights(struct weights *w) {
     free(w);
 }
 
-static char *copy_text(const struct gguf *file, const char *key, const char *fallback) {
-    struct gguf_text text;
-
-    if (gguf_text_required(file, key, &text, NULL) != 0)
-        return strdup(fallback);
-    return strndup(text.p, text.n);
-}
-
 static int load_parts(struct loader *l) {
     struct weights *w = l->w;
     const char *slash = strrchr(l->file->path, '/');
@@ -318,9 +282,10 @@ static int load_parts(struct loader *l) {
 
     /* attention.cuh gives a warp's lanes whole shares of a head */
     if (!err && w->arch.head_dim % 32 != 0)
-        err = model_fail(l->fail, -ENOTSUP,
-                         "%s: heads of %u dimensions; model-cuda runs multiples of 32. model-cpu runs this file",
-                         l->file->path, w->arch.head_dim);
+        err = model_fail(
+            l->fail, -ENOTSUP,
+            "%s: heads of %u dimensions; model-cuda runs multiples of 32. model-cpu runs this file",
+            l->file->path, w->arch.head_dim);
     if (!err)
         err = tokenizer_load(l->file, &w->tokenizer, l->fail);
     if (err)
@@ -328,13 +293,17 @@ static int load_parts(struct loader *l) {
     w->layers = calloc(w->arch.n_layers, sizeof(*w->layers));
     w->steps = arch_plan(&w->arch, &w->n_steps);
     w->owned = calloc(l->file->n_tensors + 1, sizeof(*w->owned));
-    w->title = copy_text(l->file, "general.name", slash ? slash + 1 : l->file->path);
-    w->chat_template = copy_text(l->file, "tokenizer.chat_template", "");
+    w->title = gguf_text_or(l->file, "general.name", slash ? slash + 1 : l->file->path);
+    w->chat_template = gguf_text_or(l->file, "tokenizer.chat_template", "");
     if (!w->layers || !w->steps || !w->owned || !w->title || !w->chat_template)
         return model_fail(l->fail, -ENOMEM, "%s: out of memory", l->file->path);
-    err = load_ends(l);
+    err = tensors_init(&l->tensors, l->file, l->fail);
+    if (!err)
+        err = load_ends(l);
     for (uint32_t i = 0; i < w->arch.n_layers && !err; i++)
         err = load_layer(l, i, &w->layers[i]);
+    if (!err)
+        err = tensors_refuse_unread(&l->tensors, w->arch.name);
     if (err)
         return err;
     find_terms(w);
@@ -358,6 +327,7 @@ static int load(const char *path, uint32_t device, struct weights **out, struct 
         err = rt_open(device, &w->rt, fail);
         if (!err)
             err = load_parts(&loader);
+        tensors_finish(&loader.tensors);
         gguf_close(&file);
     }
     if (err)
