@@ -320,13 +320,18 @@ static void run_gemm(rt *rt, const rt_gemm *g) {
              g->k, g->a_stride, g->b_stride, g->c_stride);
         return;
     }
+    const bool backwards = settings.gemm_turns_at && g->n >= settings.gemm_turns_at;
+
     for (uint32_t j = 0; j < g->n; j++)
         for (uint32_t i = 0; i < g->m; i++) {
             const uint16_t *a = g->a + (size_t)i * g->a_stride, *b = g->b + (size_t)j * g->b_stride;
             float *c = g->c + (size_t)j * g->c_stride + i, sum = 0.0f;
 
-            for (uint32_t k = 0; k < g->k; k++)
+            for (uint32_t n = 0; n < g->k; n++) {
+                const uint32_t k = backwards ? g->k - 1 - n : n;
+
                 sum += of_bf16(a[k]) * of_bf16(b[k]);
+            }
             *c = g->add ? *c + sum : sum;
         }
 }

@@ -19,6 +19,9 @@ struct rt_emu_settings {
     /* faults, counted from when they are set; 0: none */
     uint32_t fail_alloc;  /* this allocation finds no memory */
     uint32_t lose_launch; /* at this launch the device is lost */
+    /* the library's twin adds up backwards when it has at least so many rows, as a library that picks another
+     * algorithm for a larger batch; 0: never */
+    uint32_t gemm_turns_at;
 };
 void rt_emu_set(const struct rt_emu_settings *settings);
 

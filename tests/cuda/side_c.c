@@ -36,6 +36,17 @@ int side_open(const char *path, uint32_t n_seq, uint32_t n_tokens, int cublas, s
     return say(err, &fail, why);
 }
 
+int side_try_cublas(const char *path, char why[640]) {
+    struct model_fail fail = {""};
+    struct weights *weights = NULL;
+    int err = weights_open(path, 0, &weights, &fail);
+
+    if (!err)
+        err = session_try_cublas(weights, &fail);
+    weights_close(weights);
+    return say(err, &fail, why);
+}
+
 void side_close(struct side_session *s) {
     if (!s)
         return;

@@ -25,6 +25,8 @@ int side_step(struct side_session *s, const int32_t *ids, const int32_t *pos, ui
 /* n tokens of sequence 0 from position 0; logits (n - from, n_vocab). */
 int side_all(struct side_session *s, const int32_t *ids, uint32_t n, uint32_t from, float *logits,
              char why[640]);
+/* session_try_cublas over the weights of `path`. */
+int side_try_cublas(const char *path, char why[640]);
 void side_trim(struct side_session *s, uint32_t seq, uint32_t from);
 int side_copy(struct side_session *s, uint32_t dst, uint32_t src, uint32_t from, int64_t to);
 

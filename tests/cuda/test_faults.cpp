@@ -131,6 +131,28 @@ TEST(the_librarys_twin_takes_what_the_model_gives_it) {
     CHECK(error > 0.0 && error < 1e-3);
 }
 
+TEST(a_library_whose_rows_depend_on_the_batch_is_found_out) {
+    const tiny_file file(small());
+    char why[640] = "";
+    rt_emu_settings s = {};
+
+    CHECK(side_try_cublas(file.path.c_str(), why) == 0);
+    for (uint32_t at : {64u, 128u}) { /* a turn within what is tried, each found at its own number of rows */
+        s.gemm_turns_at = at;
+        rt_emu_set(&s);
+        CHECK(side_try_cublas(file.path.c_str(), why) == -ENOTSUP);
+        CHECK(has_text(why, ("among " + std::to_string(at) + " rows than among 32").c_str()));
+    }
+    s.gemm_turns_at = 0;
+    for (uint32_t n = 1, err = 1; n < 100 && err; n++) {
+        s.fail_alloc = n;
+        rt_emu_set(&s);
+        err = side_try_cublas(file.path.c_str(), why) != 0;
+        CHECK(!err || has_text(why, "out of device memory for "));
+    }
+    set(0, 0);
+}
+
 TEST(the_librarys_twin_refuses_what_the_library_would_not_notice) {
     struct model_fail fail;
     struct {
