@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "../engine.h"
 #include "../log.h"
 #include "stage_io.h"
+#include "stage_run.h"
 
 enum { MAX_OPTIONS = 128 };
 
@@ -82,94 +82,6 @@ static const struct argp argp = {
            "  telex stage cluster-story < records.jsonl > stories.jsonl",
 };
 
-static uint32_t ports(const struct telex_stage *class, uint32_t direction) {
-    uint32_t n = 0;
-    for (const struct telex_port *const *port = class->ports; port && *port; port++)
-        n += (*port)->direction == direction;
-    return n;
-}
-
-static struct config_stage around(char *name, const struct telex_stage *class) {
-    static const uint8_t empty_map[] = {0x80};
-    struct config_stage stage = {.name = name,
-                                 .builtin = class,
-                                 .options = {empty_map, 1},
-                                 .attempts = 1,
-                                 .retries = 3,
-                                 .retry_ms = 500,
-                                 .open_steps = 64,
-                                 .timeout_ms = 600000,
-                                 .critical = true};
-    return stage;
-}
-
-/* lines -> stage -> lines, as far as the stage has inputs and outputs. `model`: what the stage asks, or NULL.
- */
-static int run(const struct plugin_desc *plugin, const struct telex_stage *class,
-               struct telex_bytes stage_options, struct config_model *model) {
-    struct config_stage stages[3];
-    struct config_edge edges[4];
-    struct config config = {.path = "",
-                            .dir = ".",
-                            .pipeline = "stage",
-                            .journal_path = "",
-                            .durability = DURABILITY_MEMORY,
-                            .drain_ms = 600000,
-                            .stages = stages,
-                            .edges = edges};
-    if (ports(class, TELEX_IN)) {
-        stages[config.n_stages++] = around("stdin", &stage_io_source);
-        edges[config.n_edges++] =
-            (struct config_edge){.name = "stdin.lines>stage", .from = 0, .to = 1, .capacity = 256};
-    }
-    size_t middle = config.n_stages;
-    stages[config.n_stages++] = around((char *)plugin->name, class);
-    stages[middle].options = stage_options;
-    size_t first_model = 0;
-    if (model) {
-        config.models = model;
-        config.n_models = 1;
-        stages[middle].models = &first_model;
-        stages[middle].n_models = 1;
-    }
-    if (ports(class, TELEX_OUT)) {
-        stages[config.n_stages] = around("stdout", &stage_io_sink);
-        for (uint32_t port = 0; port < ports(class, TELEX_OUT) && config.n_edges < 4; port++)
-            edges[config.n_edges++] = (struct config_edge){.name = "stage>stdout.lines",
-                                                           .from = middle,
-                                                           .to = config.n_stages,
-                                                           .from_port = port,
-                                                           .capacity = 256};
-        config.n_stages++;
-    }
-    uv_loop_t loop;
-    struct engine *engine = NULL;
-    char why[512];
-    uv_loop_init(&loop);
-    int err = engine_create(&engine, &config, &loop, why, sizeof(why));
-    if (err == 0) {
-        engine->once = true;
-        err = engine_start(engine, why, sizeof(why));
-    }
-    if (err < 0)
-        fprintf(stderr, "telex stage: %s\n", why);
-    else
-        uv_run(&loop, UV_RUN_DEFAULT);
-    int code = err < 0 || engine_exit_code(engine) || stage_io_bad_lines() ? EXIT_FAILED : EXIT_FINE;
-    if (err == 0) {
-        pthread_mutex_lock(&engine->lock);
-        for (size_t i = 0; i < engine->n_stages; i++)
-            code = engine->stages[i].n_quarantined ? EXIT_FAILED : code;
-        pthread_mutex_unlock(&engine->lock);
-    }
-    fflush(stdout);
-    if (err == 0 && engine_hangs(engine))
-        _exit(EXIT_FAILED);
-    engine_destroy(engine);
-    uv_loop_close(&loop);
-    return code;
-}
-
 /* A plugin of one of two classes, or NULL after a line on stderr. */
 static const struct plugin_desc *find(struct registry *registry, const char *name, bool model) {
     char why[512];
@@ -214,7 +126,12 @@ static int run_alone(struct registry *registry, const struct arguments *a, FILE 
         code = EXIT_FAILED;
     } else {
         stage_io_setup(in, a->input ? a->input : "stdin", stdout);
-        code = run(plugin, class, stage_options, model.plugin ? &model : NULL);
+        size_t first_model = 0;
+        struct config_stage stage = {.name = (char *)plugin->name,
+                                     .options = stage_options,
+                                     .models = &first_model,
+                                     .n_models = model.plugin ? 1 : 0};
+        code = stage_run("telex stage", class, &stage, &model, stage.n_models);
     }
     free((void *)stage_options.data);
     free((void *)model.options.data);

@@ -3,6 +3,7 @@
 #include "stage_io.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <telex-sdk/json.h>
 #include <telex-sdk/plugin.h>
@@ -13,13 +14,21 @@ static struct {
     char *line; /* owned, grows */
     size_t capacity;
     unsigned number, bad;
-    const struct telex_host *host;
+    bool (*next)(void *arg, struct stage_io_message *message);
+    void *arg;
 } io;
 
 void stage_io_setup(FILE *in, const char *name, FILE *out) {
     io.in = in;
     io.out = out;
     io.name = name;
+}
+
+void stage_io_setup_messages(bool (*next)(void *arg, struct stage_io_message *message), void *arg,
+                             FILE *out) {
+    io.next = next;
+    io.arg = arg;
+    io.out = out;
 }
 
 unsigned stage_io_bad_lines(void) {
@@ -52,25 +61,45 @@ static bool give_line(const struct telex_host *host, telex_lease lease, size_t s
     return err == 0;
 }
 
+static telex_status give_message(const struct telex_host *host, telex_lease lease,
+                                 const struct stage_io_message *message) {
+    struct telex_loan loan = {.size = sizeof(loan)};
+    telex_status status = host->loan(host, lease, message->port, message->body.size, &loan);
+    if (status != TELEX_OK)
+        return status;
+    if (message->body.size)
+        memcpy(loan.data, message->body.data, message->body.size);
+    return host->commit(host, &loan, message->body.size);
+}
+
+enum { GAVE_GOOD, GAVE_BAD, GAVE_END };
+
+/* Put the next message, if there is one, under the lease. */
+static int give_next(const struct telex_host *host, telex_lease lease) {
+    struct stage_io_message message;
+    ssize_t size;
+    if (io.next)
+        return !io.next(io.arg, &message)                        ? GAVE_END
+               : give_message(host, lease, &message) == TELEX_OK ? GAVE_GOOD
+                                                                 : GAVE_BAD;
+    do {
+        size = getline(&io.line, &io.capacity, io.in);
+        io.number++;
+    } while (size == 1);
+    return size < 0 ? GAVE_END : give_line(host, lease, (size_t)size) ? GAVE_GOOD : GAVE_BAD;
+}
+
 static void source_on_credit(void *self) {
     const struct telex_host *host = self;
     telex_lease lease;
     while (host->open(host, &lease) == TELEX_OK) {
-        ssize_t size;
-        do {
-            size = getline(&io.line, &io.capacity, io.in);
-            io.number++;
-        } while (size == 1);
-        if (size < 0) {
-            host->complete(host, lease, TELEX_CANCELLED);
+        int gave = give_next(host, lease);
+        host->complete(host, lease, gave == GAVE_GOOD ? TELEX_OK : TELEX_CANCELLED);
+        io.bad += gave == GAVE_BAD;
+        if (gave == GAVE_END) {
             host->exhausted(host);
             return;
         }
-        if (!give_line(host, lease, (size_t)size)) {
-            io.bad++;
-            host->complete(host, lease, TELEX_CANCELLED);
-        } else
-            host->complete(host, lease, TELEX_OK);
     }
 }
 
@@ -107,7 +136,12 @@ const struct telex_stage stage_io_source = {
     .name = "stdin",
     .version = "1",
     .doc = "one message a line",
-    .ports = (const struct telex_port *const[]){TELEX_PORT(TELEX_OUT, "lines", "*"), NULL},
+    .ports =
+        (const struct telex_port *const[]){TELEX_PORT(TELEX_OUT, "lines", "*"),
+                                           TELEX_PORT(TELEX_OUT, "1", "*"), TELEX_PORT(TELEX_OUT, "2", "*"),
+                                           TELEX_PORT(TELEX_OUT, "3", "*"), TELEX_PORT(TELEX_OUT, "4", "*"),
+                                           TELEX_PORT(TELEX_OUT, "5", "*"), TELEX_PORT(TELEX_OUT, "6", "*"),
+                                           TELEX_PORT(TELEX_OUT, "kept", "*"), NULL},
     .create = create,
     .on_credit = source_on_credit,
     .destroy = source_destroy,
