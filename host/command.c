@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "reload.h"
 #include "serve.h"
 
 static void run_status(void *arg, struct control_request *request, const json_t *body) {
@@ -36,11 +37,21 @@ static void run_quarantine(void *arg, struct control_request *request, const jso
         control_answer(request, NULL);
 }
 
+static void run_reload(void *arg, struct control_request *request, const json_t *body) {
+    struct engine *engine = arg;
+    const json_t *drain_ms = json_object_get(body, "drain_ms");
+    bool given = drain_ms && !json_is_null(drain_ms);
+    if (given && (!json_is_integer(drain_ms) || json_integer_value(drain_ms) < 0))
+        control_refuse(request, "drain_ms is a number of milliseconds, 0 or more");
+    else if (!engine->reload)
+        control_refuse(request, "this pipeline keeps its config");
+    else
+        reload_ask(engine->reload, request, json_is_true(json_object_get(body, "wait")),
+                   given ? json_integer_value(drain_ms) : -1);
+}
+
 static const struct control_command commands[] = {
-    {"status", run_status},
-    {"stop", run_stop},
-    {"quarantine", run_quarantine},
-    {0},
+    {"status", run_status}, {"stop", run_stop}, {"quarantine", run_quarantine}, {"reload", run_reload}, {0},
 };
 
 int command_start(struct control **out, struct engine *engine, char *why, size_t why_size) {

@@ -464,6 +464,43 @@ int config_check(const char *path, const char *const *overrides, struct registry
     return 0;
 }
 
+void config_place(const char *path, const char *key, int *line, int *column) {
+    struct config_errors errors = {0};
+    struct node *root = tree_read(path, &errors);
+    const struct node *at = root;
+    char word[64];
+    *line = *column = 1;
+    for (const char *rest = key; at && *rest;) {
+        size_t size = strcspn(rest, ".");
+        snprintf(word, sizeof(word), "%.*s", (int)(size < 63 ? size : 63), rest);
+        if (node_get(at, word)) {
+            struct mark mark = node_key_mark(at, word);
+            *line = mark.line;
+            *column = mark.column;
+        }
+        at = node_get(at, word);
+        rest += size + (rest[size] == '.');
+    }
+    node_destroy(root);
+    config_errors_finish(&errors);
+}
+
+char *config_journal_path(const char *path, struct config_errors *errors) {
+    struct node *root = tree_read(path, errors);
+    if (!root)
+        return NULL;
+    char usual[100], *dir = folder_of(path);
+    struct build b = {.errors = errors, .root = root};
+    const struct node *journal = node_get(root, "journal");
+    const char *name = build_text(&b, root, "", "pipeline", "unnamed");
+    snprintf(usual, sizeof(usual), "var/%.40s.journal", name);
+    const char *given = build_text(&b, journal, "journal", "path", usual);
+    char *out = dir ? absolute_path(dir, given) : NULL;
+    free(dir);
+    node_destroy(root);
+    return out;
+}
+
 int config_load(const char *path, const char *const *overrides, struct registry *registry, FILE *out_errors,
                 struct config **out) {
     struct config_errors errors = {0};

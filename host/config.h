@@ -124,6 +124,13 @@ int config_load(const char *path, const char *const *overrides, struct registry 
                 struct config **out);
 void config_destroy(struct config *config);
 
+/* Where a key such as "journal.path" stands in a file; 1 and 1 where it does not. */
+void config_place(const char *path, const char *key, int *line, int *column);
+
+/* The journal that a config names, absolute, with nothing else of it checked. NULL with the number of errors
+ * in *errors, as for config_check. */
+char *config_journal_path(const char *path, struct config_errors *errors);
+
 /* Check a loose set of options given as key=value texts against a plugin (for `telex stage NAME -o
  * key=value`). Gives the checked map in *out (free out->data). 0 or the number of errors, printed. */
 int config_options(const struct plugin_desc *plugin, const char *const *pairs, const char *dir, FILE *errors,

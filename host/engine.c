@@ -19,102 +19,6 @@
 
 enum { TICK_MS = 20, EXPIRE_EVERY_MS = 60000, STOP_GRACE_MS = 8000 };
 
-static uint32_t count_ports(const struct telex_stage *class, uint32_t direction) {
-    uint32_t n = 0;
-    for (const struct telex_port *const *port = class->ports; port && *port; port++)
-        n += (*port)->direction == direction;
-    return n;
-}
-
-static const char *port_name(const struct telex_stage *class, uint32_t n) {
-    for (const struct telex_port *const *port = class->ports; *port; port++)
-        if ((*port)->direction == TELEX_OUT && n-- == 0)
-            return (*port)->name;
-    return "?";
-}
-
-static int name_origins(struct stage *stage) {
-    stage->n_out_ports = count_ports(stage->class, TELEX_OUT);
-    stage->out_origins = calloc(stage->n_out_ports + 1, sizeof(char *));
-    if (!stage->out_origins)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < stage->n_out_ports; i++) {
-        char *origin;
-        if (asprintf(&origin, "%s.%s", stage->config->name, port_name(stage->class, i)) < 0)
-            return -ENOMEM;
-        stage->out_origins[i] = origin;
-    }
-    return 0;
-}
-
-static int init_stage(struct engine *engine, size_t index, char *why, size_t why_size) {
-    struct stage *stage = &engine->stages[index];
-    stage->engine = engine;
-    stage->index = index;
-    stage->config = &engine->config->stages[index];
-    stage->last_pending = &stage->pending;
-    stage->last_done = &stage->done;
-    stage->batch_size = BATCH_MAX / 8;
-    pthread_mutex_init(&stage->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&stage->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    stage->class = stage->config->builtin;
-    if (!stage->class)
-        stage->class = plugin_load(stage->config->plugin, why, why_size);
-    if (!stage->class)
-        return -ENOEXEC;
-    stage->source = count_ports(stage->class, TELEX_IN) == 0;
-    stage->inputs = calloc(engine->n_edges + 1, sizeof(struct edge *));
-    stage->outputs = calloc(engine->n_edges + 1, sizeof(struct edge *));
-    if (!stage->inputs || !stage->outputs || name_origins(stage) < 0) {
-        snprintf(why, why_size, "out of memory");
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-static void load_waiting(void *arg, struct telex_rec *rec, uint32_t attempts) {
-    struct edge *edge = arg;
-    struct engine *engine = edge->from->engine;
-    struct entry *entry = entry_create_locked(engine, record_retain(rec));
-    if (!entry) {
-        record_release(rec);
-        return;
-    }
-    entry->attempts = attempts;
-    edge_push_locked(engine, edge, entry);
-}
-
-/* ",a,b,": the schemas that the edge's input port takes. */
-static void list_schemas(const struct edge *edge, char *out, size_t size) {
-    uint32_t n = edge->config->to_port;
-    size_t used = (size_t)snprintf(out, size, ",");
-    for (const struct telex_port *const *port = edge->to->class->ports; port && *port; port++) {
-        if ((*port)->direction != TELEX_IN || n-- > 0)
-            continue;
-        for (const char *const *schema = (*port)->schemas; *schema && used < size; schema++)
-            used += (size_t)snprintf(out + used, size - used, "%s,", *schema);
-        return;
-    }
-}
-
-static void connect_edge(struct engine *engine, size_t index) {
-    struct edge *edge = &engine->edges[index];
-    edge->config = &engine->config->edges[index];
-    edge->from = &engine->stages[edge->config->from];
-    edge->to = &engine->stages[edge->config->to];
-    char schemas[1024];
-    list_schemas(edge, schemas, sizeof(schemas));
-    edge->takes_any = strstr(schemas, ",*,") != NULL;
-    edge->id = journal_edge(engine->journal, edge->config->name, schemas);
-    edge_init(edge);
-    edge->from->outputs[edge->from->n_outputs++] = edge;
-    edge->to->inputs[edge->to->n_inputs++] = edge;
-}
-
 void engine_nudge(struct engine *engine) {
     uv_async_send(&engine->nudge);
 }
@@ -123,16 +27,16 @@ void engine_nudge(struct engine *engine) {
 
 /* Nothing waits, is open or on its way to the journal. What waits for a stage that is down does not count. */
 static bool idle_locked(const struct engine *engine) {
-    if (engine->n_committing > 0)
+    if (engine->n_committing > 0 || engine->swapping)
         return false;
     for (size_t i = 0; i < engine->n_edges; i++) {
-        const struct edge *edge = &engine->edges[i];
+        const struct edge *edge = engine->edges[i];
         bool down = edge->to->state == STAGE_FAILED;
         if ((edge->n_waiting > 0 && !down) || edge->n_taken > 0)
             return false;
     }
     for (size_t i = 0; i < engine->n_stages; i++) {
-        const struct instance *instance = engine->stages[i].instance;
+        const struct instance *instance = engine->stages[i]->instance;
         if (instance && (instance->n_held > 0 || instance->first_task))
             return false;
     }
@@ -141,7 +45,7 @@ static bool idle_locked(const struct engine *engine) {
 
 static bool sources_exhausted_locked(const struct engine *engine) {
     for (size_t i = 0; i < engine->n_stages; i++) {
-        const struct stage *stage = &engine->stages[i];
+        const struct stage *stage = engine->stages[i];
         if (stage->source && !stage->exhausted && stage->state != STAGE_FAILED)
             return false;
     }
@@ -150,18 +54,19 @@ static bool sources_exhausted_locked(const struct engine *engine) {
 
 static void begin_drain_locked(struct engine *engine) {
     engine->phase = PHASE_DRAIN;
+    pthread_cond_broadcast(&engine->moved);
     engine->stop_by_ms = mono_ms() + engine->config->drain_ms;
     for (size_t i = 0; i < engine->n_stages; i++) {
-        if (!engine->stages[i].drained)
-            engine->stages[i].drain_due = true;
-        strand_call_locked(&engine->stages[i]);
+        if (!engine->stages[i]->drained)
+            engine->stages[i]->drain_due = true;
+        strand_call_locked(engine->stages[i]);
     }
 }
 
 /* Ask the next stage to close its books; true when all have. */
 static bool flush_next_locked(struct engine *engine) {
     while (engine->flush_next < engine->n_stages) {
-        struct stage *stage = &engine->stages[engine->flush_next];
+        struct stage *stage = engine->stages[engine->flush_next];
         if (stage->state == STAGE_FAILED || stage->drained) {
             engine->flush_next++;
             continue;
@@ -177,14 +82,14 @@ static bool flush_next_locked(struct engine *engine) {
 
 static bool any_open_locked(const struct engine *engine) {
     for (size_t i = 0; i < engine->n_stages; i++)
-        if (engine->stages[i].instance && engine->stages[i].instance->n_held > 0)
+        if (engine->stages[i]->instance && engine->stages[i]->instance->n_held > 0)
             return true;
     return false;
 }
 
 static bool critical_failed_locked(const struct engine *engine) {
     for (size_t i = 0; i < engine->n_stages; i++)
-        if (engine->stages[i].state == STAGE_FAILED && engine->stages[i].config->critical)
+        if (engine->stages[i]->state == STAGE_FAILED && engine->stages[i]->config->critical)
             return true;
     return false;
 }
@@ -192,13 +97,18 @@ static bool critical_failed_locked(const struct engine *engine) {
 /* Cancel what is open, so that long calls end early. */
 static void begin_stop_locked(struct engine *engine) {
     engine->phase = PHASE_STOP;
+    pthread_cond_broadcast(&engine->moved);
     engine->stop_by_ms = mono_ms() + STOP_GRACE_MS;
     for (size_t i = 0; i < engine->n_stages; i++) {
-        struct stage *stage = &engine->stages[i];
+        struct stage *stage = engine->stages[i];
         pthread_mutex_lock(&stage->lock);
         for (uint32_t k = 0; k < stage->n_slots; k++)
             stage->slots[k]->cancelled = true;
         pthread_mutex_unlock(&stage->lock);
+        stage->stopping = true;
+        strand_call_locked(stage);
+    }
+    for (struct stage *stage = engine->others; stage; stage = stage->next) {
         stage->stopping = true;
         strand_call_locked(stage);
     }
@@ -207,7 +117,10 @@ static void begin_stop_locked(struct engine *engine) {
 
 static bool all_ended_locked(const struct engine *engine) {
     for (size_t i = 0; i < engine->n_stages; i++)
-        if (!engine->stages[i].ended)
+        if (!engine->stages[i]->ended)
+            return false;
+    for (const struct stage *stage = engine->others; stage; stage = stage->next)
+        if (!stage->ended)
             return false;
     return true;
 }
@@ -225,7 +138,7 @@ static void look_after_locked(struct stage *stage) {
 static void look(struct engine *engine) {
     pthread_mutex_lock(&engine->lock);
     for (size_t i = 0; i < engine->n_stages; i++)
-        look_after_locked(&engine->stages[i]);
+        look_after_locked(engine->stages[i]);
     bool idle = idle_locked(engine);
     if ((engine->broken || critical_failed_locked(engine)) && engine->phase < PHASE_STOP)
         begin_stop_locked(engine);
@@ -241,6 +154,20 @@ static void look(struct engine *engine) {
         uv_stop(engine->loop);
 }
 
+/* Take apart the stages that have left the pipeline and ended. */
+static void reap_locked(struct engine *engine) {
+    for (struct stage **at = &engine->others; *at;) {
+        struct stage *stage = *at;
+        if (!stage->ended || stage->n_instances > 0 || stage->held) {
+            at = &stage->next;
+            continue;
+        }
+        *at = stage->next;
+        pthread_join(stage->thread, NULL); /* it says that it has ended last of all */
+        stage_recycle_locked(stage);
+    }
+}
+
 static void on_nudge(uv_async_t *handle) {
     io_look(handle->data);
     look(handle->data);
@@ -248,9 +175,13 @@ static void on_nudge(uv_async_t *handle) {
 
 static void on_tick(uv_timer_t *handle) {
     struct engine *engine = handle->data;
-    if (engine->config->retention_ms > 0 && mono_ms() - engine->expired_ms > EXPIRE_EVERY_MS) {
+    pthread_mutex_lock(&engine->lock);
+    int64_t retention_ms = engine->config->retention_ms;
+    reap_locked(engine);
+    pthread_mutex_unlock(&engine->lock);
+    if (retention_ms > 0 && mono_ms() - engine->expired_ms > EXPIRE_EVERY_MS) {
         engine->expired_ms = mono_ms();
-        journal_expire(engine->journal, wall_clock_ms() - engine->config->retention_ms);
+        journal_expire(engine->journal, wall_clock_ms() - retention_ms);
     }
     look(engine);
 }
@@ -275,6 +206,7 @@ static void init_sync(struct engine *engine) {
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&engine->watch, &attr);
+    pthread_cond_init(&engine->moved, &attr);
     pthread_condattr_destroy(&attr);
     uv_async_init(engine->loop, &engine->nudge, on_nudge);
     uv_timer_init(engine->loop, &engine->tick);
@@ -291,41 +223,56 @@ int engine_create(struct engine **out, const struct config *config, uv_loop_t *l
     engine->loop = loop;
     engine->memory = config->durability == DURABILITY_MEMORY;
     engine->started_ms = mono_ms();
-    engine->n_stages = config->n_stages;
-    engine->n_edges = config->n_edges;
-    engine->stages = calloc(config->n_stages + 1, sizeof(struct stage));
-    engine->edges = calloc(config->n_edges + 1, sizeof(struct edge));
+    engine->generation = 1;
+    engine->stages = calloc(config->n_stages + 1, sizeof(struct stage *));
+    engine->edges = calloc(config->n_edges + 1, sizeof(struct edge *));
     init_sync(engine);
     if (!engine->stages || !engine->edges)
         return -ENOMEM;
     struct journal_user user = {steps_committed, engine_journal_broken, engine};
     int err = journal_open(&engine->journal, config->journal_path, config->durability, config->pipeline,
                            &user, why, why_size);
-    for (size_t i = 0; err == 0 && i < engine->n_stages; i++)
-        err = init_stage(engine, i, why, why_size);
+    for (size_t i = 0; err == 0 && i < config->n_stages; i++) {
+        err = stage_make(&engine->stages[i], engine, config, i, i, why, why_size);
+        engine->n_stages += engine->stages[i] != NULL;
+        if (err == 0)
+            engine->stages[i]->generation = engine->generation;
+    }
     if (err < 0)
         return err;
     engine->last_seq = journal_last_seq(engine->journal);
     pthread_mutex_lock(&engine->lock);
-    for (size_t i = 0; i < engine->n_edges; i++) {
-        connect_edge(engine, i);
-        journal_each_waiting(engine->journal, engine->edges[i].id, load_waiting, &engine->edges[i]);
-    }
+    for (size_t i = 0; err == 0 && i < config->n_edges; i++)
+        err = edge_connect_locked(engine, i);
     pthread_mutex_unlock(&engine->lock);
-    return 0;
+    return err;
 }
 
 int engine_start(struct engine *engine, char *why, size_t why_size) {
     int err = -pthread_create(&engine->watchdog, NULL, watchdog_thread, engine);
     engine->watched = err == 0;
     for (size_t i = 0; err == 0 && i < engine->n_stages; i++) {
-        err = strand_start(&engine->stages[i]);
-        engine->stages[i].started = err == 0;
+        err = strand_start(engine->stages[i]);
+        engine->stages[i]->started = err == 0;
     }
     if (err < 0)
         snprintf(why, why_size, "cannot start a thread: %s", strerror(-err));
     uv_timer_start(&engine->tick, on_tick, TICK_MS, TICK_MS);
     return err;
+}
+
+uint64_t engine_generation(struct engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    uint64_t generation = engine->generation;
+    pthread_mutex_unlock(&engine->lock);
+    return generation;
+}
+
+int64_t engine_drain_ms(struct engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    int64_t drain_ms = engine->config->drain_ms;
+    pthread_mutex_unlock(&engine->lock);
+    return drain_ms;
 }
 
 int engine_exit_code(struct engine *engine) {
@@ -343,20 +290,6 @@ bool engine_hangs(struct engine *engine) {
     return hangs;
 }
 
-static void free_stage(struct stage *stage) {
-    for (uint32_t i = 0; i < stage->n_out_ports && stage->out_origins; i++)
-        free((char *)stage->out_origins[i]);
-    for (uint32_t i = 0; i < stage->n_metrics; i++) {
-        free(stage->metrics[i].name);
-        free(stage->metrics[i].doc);
-    }
-    free(stage->out_origins);
-    free(stage->inputs);
-    free(stage->outputs);
-    pthread_mutex_destroy(&stage->lock);
-    pthread_cond_destroy(&stage->wake);
-}
-
 static void close_handles(struct engine *engine) {
     io_look(engine);
     uv_timer_stop(&engine->tick);
@@ -364,6 +297,13 @@ static void close_handles(struct engine *engine) {
     uv_close((uv_handle_t *)&engine->nudge, NULL);
     while (uv_run(engine->loop, UV_RUN_NOWAIT))
         ;
+}
+
+static void destroy_list(struct stage *stage) {
+    for (struct stage *next; stage; stage = next) {
+        next = stage->next;
+        stage_destroy(stage);
+    }
 }
 
 static void end_watchdog(struct engine *engine) {
@@ -383,24 +323,29 @@ void engine_destroy(struct engine *engine) {
         begin_stop_locked(engine);
     pthread_mutex_unlock(&engine->lock);
     for (size_t i = 0; i < engine->n_stages; i++)
-        if (engine->stages[i].started)
-            pthread_join(engine->stages[i].thread, NULL);
+        if (engine->stages[i]->started)
+            pthread_join(engine->stages[i]->thread, NULL);
+    for (struct stage *stage = engine->others; stage; stage = stage->next)
+        if (stage->started)
+            pthread_join(stage->thread, NULL);
     end_watchdog(engine);
     journal_close(engine->journal);
     close_handles(engine);
-    for (size_t i = 0; i < engine->n_edges; i++)
-        if (engine->edges[i].last)
-            edge_finish(&engine->edges[i]);
+    for (size_t i = 0; i < engine->n_edges; i++) {
+        edge_finish(engine->edges[i]);
+        free(engine->edges[i]);
+    }
     for (size_t i = 0; i < engine->n_stages; i++)
-        steps_free(&engine->stages[i]);
+        stage_destroy(engine->stages[i]);
+    destroy_list(engine->others);
+    destroy_list(engine->spares);
     for (struct entry *next, *entry = engine->free_entries; entry; entry = next) {
         next = entry->next;
         free(entry);
     }
-    for (size_t i = 0; i < engine->n_stages; i++)
-        free_stage(&engine->stages[i]);
     pthread_mutex_destroy(&engine->lock);
     pthread_cond_destroy(&engine->watch);
+    pthread_cond_destroy(&engine->moved);
     free(engine->stages);
     free(engine->edges);
     free(engine);

@@ -8,6 +8,10 @@
  * writer, and one thread per stage instance, which is both its control thread and its strand: create, start,
  * process, ... stop, destroy run there one after another.
  *
+ * A stage or an edge keeps its place in memory while a config takes another's place; what a swap changes of
+ * an edge (to, from, config, takes_any) changes under engine->lock and the lock of the stage that the edge
+ * leaves.
+ *
  * The way of a record:   edge.c  waits on an edge  ->  strand.c  taken in a batch, opened as a step when its
  * turn comes  ->  service.c  outputs gather under its lease  ->  step.c  completed, gathered with others
  * (done)
@@ -132,9 +136,9 @@ struct instance {
     struct telex_host host;          /* what the plugin sees; impl = this */
     const struct telex_stage *calls; /* the plugin's table, or the runner's proxy for it */
     void *self;                      /* the plugin's */
-    bool created;
-    struct models *models; /* owned; what the config gives the stage, in its order */
-    char *why;             /* owned; the last fail() that named no lease; under stage->lock */
+    bool created, begun;             /* create() succeeded; start() was called */
+    struct models *models;           /* owned; what the config gives the stage, in its order */
+    char *why;                       /* owned; the last fail() that named no lease; under stage->lock */
     enum instance_state state;
     bool dead;    /* its calls are refused: it was left behind in a call; changes under both locks */
     bool starved; /* a source was told AGAIN, or has not been asked yet */
@@ -161,10 +165,28 @@ struct instance {
 
 enum stage_state { STAGE_IDLE, STAGE_RUNNING, STAGE_BACKOFF, STAGE_FAILED, STAGE_STOPPED };
 
+/* A stage that is to take the place of another in a running pipeline (swap.c), in this order; NO: it is part
+ * of the pipeline. CREATED waits for the word to start, STARTED for the word to work. */
+enum stage_join { JOIN_NO, JOIN_CREATING, JOIN_CREATED, JOIN_STARTING, JOIN_STARTED, JOIN_FAILED };
+
+/* A stage as one config describes it: another config, class or isolation is another struct stage. Its memory
+ * is used again for other stages and not freed before the engine, so that it may be signalled late. */
 struct stage {
+    pthread_cond_t wake;
+    pthread_mutex_t lock; /* guards what stands at the end */
     struct engine *engine;
+    const struct config *pipeline; /* which `config` is part of */
     const struct config_stage *config;
     const struct telex_stage *class;
+    struct stage *next; /* in engine->others, engine->spares */
+    enum stage_join join;
+    bool held;                    /* a swap looks at it: it stays when it has ended */
+    bool pausing;                 /* no new input, no new steps: its strand freezes when none is open */
+    bool frozen;                  /* its strand sleeps with no step open, and runs nothing while pausing */
+    char *failure;                /* owned: why it could not join */
+    char *site;                   /* owned: the site that it announced before it joined */
+    uint32_t n_instances;         /* not freed yet */
+    uint64_t n_lives, generation; /* instances made; of the config when it joined */
     size_t index;
     struct edge **inputs;
     size_t n_inputs, next_input;
@@ -173,8 +195,7 @@ struct stage {
     const char **out_origins; /* "stage.port" per output port */
     uint32_t n_out_ports;
     enum stage_state state;
-    pthread_t thread; /* of the living instance */
-    pthread_cond_t wake;
+    pthread_t thread;          /* of the living instance */
     bool sleeping;             /* its thread waits for wake */
     bool wake_due;             /* it has input and sleeps on: the stage before it will wake it */
     bool blocked;              /* it found an edge behind it full */
@@ -186,18 +207,17 @@ struct stage {
     bool stopping;       /* its thread is to end */
     bool started, ended; /* its thread was made; has ended, or is about to */
     bool restart;        /* its instance is to be recreated */
-    char *failure;       /* why it failed for good */
     int64_t restarts[8]; /* monotonic times of the latest restarts */
     uint32_t n_restarts;
     uint64_t steps_at_restart; /* n_steps then */
     uint64_t n_steps, n_rejects, n_retries, n_quarantined, n_crashes, n_outputs_total;
-    struct metric metrics[INSTANCE_METRICS]; /* under `lock` */
-    uint32_t n_metrics;
 
-    pthread_mutex_t lock; /* guards metrics above and what follows */
-    struct step **slots;  /* lease = slot | life << 20; never freed before the engine */
+    /* Under `lock`. */
+    struct metric metrics[INSTANCE_METRICS];
+    uint32_t n_metrics;
+    struct step **slots; /* lease = slot | life << 20; not freed before the stage */
     uint32_t n_slots;
-    uint64_t lives; /* those of stage i are i modulo the number of stages */
+    uint64_t lives; /* those of stage i are i modulo ENGINE_STAGES_MAX */
     struct step *free_steps;
     struct step *done, **last_done; /* completed with OK, not handed over yet, in order */
     atomic_uint n_done, n_done_outputs;
@@ -207,8 +227,13 @@ struct stage {
 /* RUN -> FLUSH (once: sources are exhausted, stages are drained in order) -> DRAIN (no new input) -> STOP. */
 enum engine_phase { PHASE_RUN, PHASE_FLUSH, PHASE_DRAIN, PHASE_STOP };
 
+enum { ENGINE_STAGES_MAX = 64 };
+
 struct engine {
-    const struct config *config;
+    const struct config *config; /* changes under lock, with generation */
+    uint64_t generation;         /* 1; one more with each config that took another's place */
+    bool swapping;               /* stages are being replaced (swap.c) */
+    pthread_cond_t moved;        /* a stage's join or frozen did */
     struct journal *journal;
     bool memory;
     uv_loop_t *loop;
@@ -223,9 +248,11 @@ struct engine {
     int exit_code;
     bool watched, unwatch; /* the watchdog's thread was made; is to end */
     int64_t started_ms, stop_by_ms, expired_ms;
-    struct stage *stages;
+    struct stage **stages; /* in the order of the config */
     size_t n_stages;
-    struct edge *edges;
+    struct stage *others; /* that are to join, or have left and are ending */
+    struct stage *spares;
+    struct edge **edges;
     size_t n_edges;
     int64_t last_seq;
     struct entry *free_entries;
@@ -239,6 +266,7 @@ struct engine {
     void (*on_site)(void *arg, const char *root);
     const char *base_url;
     void *hooks_arg;
+    struct reload *reload; /* reload.h; NULL: this pipeline keeps its config */
 };
 
 /* Functions that are called with engine->lock held end in _locked, with the stage's in _held. */
@@ -324,6 +352,19 @@ void io_drop_all_locked(struct instance *instance);
 int engine_quarantine(struct engine *engine, bool retry, uint32_t edge, int64_t seq, char *why,
                       size_t why_size);
 
+/* stage.c */
+/* A stage of `pipeline`, with its class loaded, outside the engine's pipeline. Its leases are `index` modulo
+ * ENGINE_STAGES_MAX. 0 or -errno with the reason in why. Without the lock. */
+int stage_make(struct stage **out, struct engine *engine, const struct config *pipeline, size_t at,
+               size_t index, char *why, size_t why_size);
+/* Take a stage apart that has ended, with no instance left. */
+void stage_recycle_locked(struct stage *stage);
+void stage_destroy(struct stage *stage); /* accepts NULL; nothing of it may run */
+/* Make an edge of engine->config between its stages, with what waits on it. */
+int edge_connect_locked(struct engine *engine, size_t at);
+/* Whether the port takes every schema; ",a,b," in out. */
+bool edge_schemas(const struct config_edge *config, const struct telex_stage *to, char *out, size_t size);
+
 /* watchdog.c */
 void *watchdog_thread(void *engine);
 
@@ -333,6 +374,8 @@ int engine_create(struct engine **out, const struct config *config, uv_loop_t *l
 int engine_start(struct engine *engine, char *why, size_t why_size);
 void engine_stop(struct engine *engine); /* begin to drain, as on SIGTERM */
 void engine_destroy(struct engine *engine);
+int64_t engine_drain_ms(struct engine *engine); /* the config's `drain` */
+uint64_t engine_generation(struct engine *engine);
 int engine_exit_code(struct engine *engine);
 bool engine_hangs(struct engine *engine); /* a thread of it may still be inside a plugin */
 void engine_nudge(struct engine *engine); /* have the loop look again [any] */

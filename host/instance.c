@@ -22,6 +22,8 @@ struct instance *instance_create_locked(struct stage *stage) {
     atomic_init(&instance->refs, 1);
     service_fill(instance);
     stage->instance = instance;
+    stage->n_instances++;
+    stage->n_lives++;
     stage->restart = false;
     stage->exhausted = false; /* what an earlier life said of a step that did not commit does not count */
     return instance;
@@ -45,13 +47,14 @@ void instance_unref_locked(struct instance *instance) {
         free(loan);
     }
     free(instance->why);
+    instance->stage->n_instances--;
     free(instance);
 }
 
 /* Open the models that the config gives to the stage, in this process. */
 static telex_status open_models(struct instance *instance) {
     struct stage *stage = instance->stage;
-    const struct config *config = stage->engine->config;
+    const struct config *config = stage->pipeline;
     size_t n = stage->config->n_models;
     struct models_spec *specs = calloc(n + 1, sizeof(*specs));
     char why[512];
@@ -64,9 +67,7 @@ static telex_status open_models(struct instance *instance) {
     telex_status status =
         n ? models_open(&instance->host, specs, n, &instance->models, why, sizeof(why)) : TELEX_OK;
     free(specs);
-    if (status != TELEX_OK)
-        log_say(TELEX_ERROR, stage->config->name, "%s", why);
-    return status;
+    return status == TELEX_OK ? status : instance->host.fail(&instance->host, 0, status, telex_text(why));
 }
 
 static void on_runner_died(void *arg, const char *why) {
@@ -92,7 +93,7 @@ static void on_gather(void *arg, bool begins) {
 /* The same in a process of its own: the proxy stands for the plugin, models are opened over there. */
 static telex_status create_isolated(struct instance *instance) {
     struct stage *stage = instance->stage;
-    const struct config *config = stage->engine->config;
+    const struct config *config = stage->pipeline;
     size_t n = stage->config->n_models;
     struct isolate_model *models = calloc(n + 1, sizeof(*models));
     if (!models)
@@ -132,32 +133,44 @@ static telex_status create(struct instance *instance) {
     return status;
 }
 
-static void say_failure(const struct instance *instance, const char *what, telex_status status) {
-    log_say(TELEX_ERROR, instance->stage->config->name, "plugin %s could not %s (status %d): %s",
-            instance->stage->class->name, what, status, instance->why ? instance->why : "it gave no reason");
+static telex_status say_failure(struct instance *instance, const char *what, telex_status status) {
+    struct stage *stage = instance->stage;
+    char *text = NULL;
+    pthread_mutex_lock(&stage->lock);
+    if (asprintf(&text, "plugin %s could not %s (status %d): %s", stage->class->name, what, status,
+                 instance->why ? instance->why : "it gave no reason") < 0)
+        text = NULL;
+    pthread_mutex_unlock(&stage->lock);
+    log_say(TELEX_ERROR, stage->config->name, "%s", text ? text : "out of memory");
+    pthread_mutex_lock(&stage->engine->lock);
+    free(stage->failure);
+    stage->failure = text;
+    pthread_mutex_unlock(&stage->engine->lock);
+    return status;
+}
+
+telex_status instance_build(struct instance *instance) {
+    telex_status status = create(instance);
+    if (status != TELEX_OK)
+        return say_failure(instance, "be created", status);
+    instance->created = true;
+    return TELEX_OK;
 }
 
 telex_status instance_begin(struct instance *instance) {
-    telex_status status = create(instance);
-    if (status != TELEX_OK) {
-        say_failure(instance, "be created", status);
-        return status;
-    }
-    instance->created = true;
-    if (instance->calls->start)
-        status = instance->calls->start(instance->self);
+    instance->begun = true;
+    telex_status status = instance->calls->start ? instance->calls->start(instance->self) : TELEX_OK;
     if (status != TELEX_OK)
-        say_failure(instance, "start", status);
-    else
-        log_say(TELEX_DEBUG, instance->stage->config->name, "started%s",
-                instance->calls == &isolate_stage ? " in a process of its own" : "");
-    return status;
+        return say_failure(instance, "start", status);
+    log_say(TELEX_DEBUG, instance->stage->config->name, "started%s",
+            instance->calls == &isolate_stage ? " in a process of its own" : "");
+    return TELEX_OK;
 }
 
 void instance_end(struct instance *instance) {
     if (!instance->created)
         return;
-    if (instance->calls->stop)
+    if (instance->begun && instance->calls->stop)
         instance->calls->stop(instance->self);
     instance->calls->destroy(instance->self);
     instance->created = false;

@@ -31,7 +31,9 @@ static const struct command commands[] = {
     {"explain", "CONFIG RECORD", "why a record is in its story", cmd_explain}, /* cli/explain.c */
     {"audit", "CONFIG", "is every record accounted for?", cmd_audit},          /* cli/audit.c */
     {"quarantine", "list|retry|drop CONFIG", "records that could not pass",
-     cmd_quarantine},                                                                  /* cli/quarantine.c */
+     cmd_quarantine}, /* cli/quarantine.c */
+    {"reload", "[--wait] CONFIG", "have a running pipeline read its config again",
+     cmd_reload},                                                                      /* cli/reload.c */
     {"feeds", "CONFIG", "how the feeds that a pipeline follows are doing", cmd_feeds}, /* cli/feeds.c */
     {"schema", "", "JSON Schema of configs, for editors", cmd_schema},                 /* cli/schema.c */
     {0},

@@ -121,25 +121,31 @@ static const char *state_name(const struct stage *stage) {
 }
 
 static json_t *stage_status_locked(const struct stage *stage) {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "name", stage->config->name,
-                     "plugin", stage->class->name, "state", state_name(stage), "steps",
+    bool isolated = stage->instance && stage->instance->created && stage->instance->calls == &isolate_stage;
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:i}", "name",
+                     stage->config->name, "plugin", stage->class->name, "state", state_name(stage), "steps",
                      (json_int_t)stage->n_steps, "outputs", (json_int_t)stage->n_outputs_total, "failures",
                      (json_int_t)stage->n_rejects, "retries", (json_int_t)stage->n_retries, "quarantined",
                      (json_int_t)stage->n_quarantined, "restarts", (json_int_t)stage->n_crashes, "open",
-                     stage->instance ? (int)atomic_load(&stage->instance->n_open) : 0);
+                     stage->instance ? (int)atomic_load(&stage->instance->n_open) : 0, "lives",
+                     (json_int_t)stage->n_lives, "generation", (json_int_t)stage->generation, "pid",
+                     isolated ? (int)isolate_pid(stage->instance->self) : (int)getpid());
 }
 
 json_t *serve_status(struct engine *engine) {
     json_t *stages = json_array(), *edges = json_array();
     const char *status = "ok";
+    char pipeline[64];
     pthread_mutex_lock(&engine->lock);
+    snprintf(pipeline, sizeof(pipeline), "%s", engine->config->pipeline);
+    json_int_t generation = (json_int_t)engine->generation;
     for (size_t i = 0; i < engine->n_stages; i++) {
-        json_array_append_new(stages, stage_status_locked(&engine->stages[i]));
-        if (engine->stages[i].state == STAGE_FAILED || engine->stages[i].state == STAGE_BACKOFF)
+        json_array_append_new(stages, stage_status_locked(engine->stages[i]));
+        if (engine->stages[i]->state == STAGE_FAILED || engine->stages[i]->state == STAGE_BACKOFF)
             status = "degraded";
     }
     for (size_t i = 0; i < engine->n_edges; i++) {
-        const struct edge *edge = &engine->edges[i];
+        const struct edge *edge = engine->edges[i];
         json_array_append_new(edges, json_pack("{s:s, s:i, s:i, s:I, s:I}", "name", edge->config->name,
                                                "waiting", (int)edge->n_waiting, "taken", (int)edge->n_taken,
                                                "delivered", (json_int_t)edge->n_delivered, "superseded",
@@ -150,9 +156,9 @@ json_t *serve_status(struct engine *engine) {
     if (engine->broken)
         status = "broken";
     pthread_mutex_unlock(&engine->lock);
-    return json_pack("{s:s, s:s, s:I, s:o, s:o}", "status", status, "pipeline", engine->config->pipeline,
-                     "uptime_ms", (json_int_t)(mono_ms() - engine->started_ms), "stages", stages, "edges",
-                     edges);
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "status", status, "pipeline", pipeline, "generation",
+                     generation, "uptime_ms", (json_int_t)(mono_ms() - engine->started_ms), "stages", stages,
+                     "edges", edges);
 }
 
 static int on_health(void *ctx, FILE *out) {
@@ -204,27 +210,27 @@ static void stage_metrics_locked(const struct engine *engine, FILE *out) {
         fprintf(out, "# TYPE %s %s\n# HELP %s %s\n", numbers[k].name, numbers[k].type, numbers[k].name,
                 numbers[k].doc);
         for (size_t i = 0; i < engine->n_stages; i++)
-            fprintf(out, "%s_total{stage=\"%s\"} %llu\n", numbers[k].name, engine->stages[i].config->name,
-                    (unsigned long long)numbers[k].value(&engine->stages[i]));
+            fprintf(out, "%s_total{stage=\"%s\"} %llu\n", numbers[k].name, engine->stages[i]->config->name,
+                    (unsigned long long)numbers[k].value(engine->stages[i]));
     }
 }
 
 static void edge_metrics_locked(const struct engine *engine, FILE *out) {
     fprintf(out, "# TYPE telex_edge_waiting gauge\n# HELP telex_edge_waiting Messages waiting.\n");
     for (size_t i = 0; i < engine->n_edges; i++)
-        fprintf(out, "telex_edge_waiting{edge=\"%s\"} %u\n", engine->edges[i].config->name,
-                engine->edges[i].n_waiting);
+        fprintf(out, "telex_edge_waiting{edge=\"%s\"} %u\n", engine->edges[i]->config->name,
+                engine->edges[i]->n_waiting);
     fprintf(
         out,
         "# TYPE telex_edge_delivered counter\n# HELP telex_edge_delivered Messages whose step committed.\n");
     for (size_t i = 0; i < engine->n_edges; i++)
-        fprintf(out, "telex_edge_delivered_total{edge=\"%s\"} %llu\n", engine->edges[i].config->name,
-                (unsigned long long)engine->edges[i].n_delivered);
+        fprintf(out, "telex_edge_delivered_total{edge=\"%s\"} %llu\n", engine->edges[i]->config->name,
+                (unsigned long long)engine->edges[i]->n_delivered);
 }
 
 static void plugin_metrics_locked(struct engine *engine, FILE *out) {
     for (size_t i = 0; i < engine->n_stages; i++) {
-        struct stage *stage = &engine->stages[i];
+        struct stage *stage = engine->stages[i];
         pthread_mutex_lock(&stage->lock);
         for (uint32_t k = 0; k < stage->n_metrics; k++) {
             const struct metric *metric = &stage->metrics[k];

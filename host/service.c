@@ -154,7 +154,7 @@ static telex_status service_open(const struct telex_host *host, telex_lease *out
     bool closed = engine->phase >= PHASE_DRAIN || (engine->phase == PHASE_FLUSH && stage->source);
     if (instance->dead || closed || instance->state >= INSTANCE_STOPPING)
         status = TELEX_CANCELLED;
-    else if (n_open >= limit || !stage_has_room_locked(stage)) {
+    else if (stage->pausing || n_open >= limit || !stage_has_room_locked(stage)) {
         instance->starved = true;
         status = TELEX_AGAIN;
     } else {

@@ -94,11 +94,21 @@ static const struct telex_timer service_timer = {
 /* ---- telex.http/1 ---- */
 
 static telex_status http_site(const struct telex_host *host, const char *root) {
-    struct engine *engine = ((struct instance *)host->impl)->stage->engine;
+    struct stage *stage = ((struct instance *)host->impl)->stage;
+    struct engine *engine = stage->engine;
     if (!engine->on_site)
         return TELEX_UNSUPPORTED;
-    engine->on_site(engine->hooks_arg, root);
-    return TELEX_OK;
+    pthread_mutex_lock(&engine->lock);
+    bool joins = stage->join != JOIN_NO; /* then readers go on to see the site of the stage that works */
+    char *copy = joins ? strdup(root) : NULL;
+    if (copy) {
+        free(stage->site);
+        stage->site = copy;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    if (!joins)
+        engine->on_site(engine->hooks_arg, root);
+    return joins && !copy ? TELEX_AGAIN : TELEX_OK;
 }
 
 static const char *http_base(const struct telex_host *host) {

@@ -53,7 +53,7 @@ struct step *step_open_held(struct instance *instance, struct edge *edge, struct
     if (!step)
         return NULL;
     uint64_t slot = step->lease & ((1u << SLOT_BITS) - 1);
-    uint64_t life = ++stage->lives * stage->engine->n_stages + stage->index;
+    uint64_t life = ++stage->lives * ENGINE_STAGES_MAX + stage->index;
     step->lease = life << SLOT_BITS | slot;
     step->state = STEP_OPEN;
     step->instance = instance;

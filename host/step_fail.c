@@ -18,8 +18,8 @@ enum {
 
 static struct edge *edge_by_id(struct engine *engine, uint32_t id) {
     for (size_t i = 0; i < engine->n_edges; i++)
-        if (engine->edges[i].id == id)
-            return &engine->edges[i];
+        if (engine->edges[i]->id == id)
+            return engine->edges[i];
     return NULL;
 }
 
@@ -28,7 +28,7 @@ static struct edge *edge_by_id(struct engine *engine, uint32_t id) {
 struct mark {
     struct journal_op op;
     struct entry *entry;
-    char reason[1024];
+    char stage[64], reason[1024]; /* of op: the stage may leave the pipeline first */
 };
 
 static struct mark *new_mark(struct step *step, enum journal_kind kind) {
@@ -40,7 +40,8 @@ static struct mark *new_mark(struct step *step, enum journal_kind kind) {
     mark->op.edge = step->edge->id;
     mark->op.seq = step->entry->rec->seq;
     mark->op.attempts = step->entry->attempts;
-    mark->op.stage = stage->config->name;
+    snprintf(mark->stage, sizeof(mark->stage), "%s", stage->config->name);
+    mark->op.stage = mark->stage;
     mark->op.plugin = stage->class->name;
     mark->op.reason = mark->reason; /* calloc: op.next is NULL */
     return mark;

@@ -109,7 +109,10 @@ void stage_restart_locked(struct stage *stage, const char *why) {
     if (stage->restart || stage->stopping)
         return;
     stage->restart = true;
-    log_say(TELEX_WARN, stage->config->name, "%s; recreating the instance from its state", why);
+    if (stage->join == JOIN_NO)
+        log_say(TELEX_WARN, stage->config->name, "%s; recreating the instance from its state", why);
+    else if (!stage->failure)
+        stage->failure = strdup(why);
     strand_call_locked(stage);
 }
 
@@ -234,8 +237,8 @@ static bool may_open_locked(const struct instance *instance) {
 
 static bool run_credit_locked(struct instance *instance) {
     struct stage *stage = instance->stage;
-    if (!instance->starved || !instance->calls->on_credit || stage->engine->phase != PHASE_RUN ||
-        !may_open_locked(instance))
+    if (!instance->starved || stage->pausing || !instance->calls->on_credit ||
+        stage->engine->phase != PHASE_RUN || !may_open_locked(instance))
         return false;
     instance->starved = false;
     enter_locked(instance);
@@ -362,7 +365,7 @@ static void adapt_batch_locked(const struct instance *instance, int64_t took_ms)
 
 static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t *due_ms) {
     struct stage *stage = instance->stage;
-    if (stage->engine->phase >= PHASE_DRAIN || !may_open_locked(instance) ||
+    if (stage->engine->phase >= PHASE_DRAIN || stage->pausing || !may_open_locked(instance) ||
         !take_batch_locked(instance, now_ms, due_ms))
         return false;
     int64_t began_ms = tick_ms();
@@ -381,9 +384,25 @@ static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t 
     return true;
 }
 
+/* Sleep while the stage is paused. Only a stage with no step open sleeps: what completes those that are open
+ * may itself be a task or a timer. */
+static bool freeze_locked(struct stage *stage, const struct instance *instance) {
+    bool freezes =
+        stage->pausing && (!instance || atomic_load_explicit(&instance->n_open, memory_order_relaxed) == 0);
+    if (freezes) {
+        steps_hand_over_locked(stage);
+        stage->frozen = true;
+        pthread_cond_broadcast(&stage->engine->moved);
+        wait_locked(stage, 0);
+    }
+    return freezes;
+}
+
 static void run_locked(struct instance *instance) {
     struct stage *stage = instance->stage;
     while (!stage->stopping && !stage->restart && !instance->dead) {
+        if (freeze_locked(stage, instance))
+            continue;
         int64_t now_ms = mono_ms(), due_ms = 0;
         atomic_store_explicit(&stage->beckoned, false, memory_order_relaxed);
         if (run_task_locked(instance) || run_timer_locked(instance, now_ms, &due_ms) ||
@@ -448,6 +467,31 @@ static bool pause_locked(struct stage *stage) {
     return !stage->stopping;
 }
 
+static void set_join_locked(struct stage *stage, enum stage_join join) {
+    stage->join = join;
+    pthread_cond_broadcast(&stage->engine->moved);
+}
+
+/* create() and start(); one that is to join waits between the two for the word to start. */
+static telex_status begin_locked(struct instance *instance) {
+    struct stage *stage = instance->stage;
+    enter_locked(instance);
+    telex_status status = instance_build(instance);
+    leave_locked(instance);
+    if (status == TELEX_OK && stage->join == JOIN_CREATING)
+        set_join_locked(stage, JOIN_CREATED);
+    while (stage->join == JOIN_CREATED && !stage->stopping && !stage->restart)
+        wait_locked(stage, 0);
+    if (status != TELEX_OK || stage->join == JOIN_CREATED)
+        return status == TELEX_OK ? TELEX_CANCELLED : status;
+    enter_locked(instance);
+    status = instance_begin(instance);
+    leave_locked(instance);
+    if (status == TELEX_OK && stage->join == JOIN_STARTING)
+        set_join_locked(stage, JOIN_STARTED);
+    return status;
+}
+
 /* One life. True when the thread still owns the stage. */
 static bool live_locked(struct stage *stage) {
     struct engine *engine = stage->engine;
@@ -456,10 +500,7 @@ static bool live_locked(struct stage *stage) {
         stage->restart = true;
         return true;
     }
-    enter_locked(instance);
-    telex_status status = instance_begin(instance);
-    leave_locked(instance);
-    if (status == TELEX_OK) {
+    if (begin_locked(instance) == TELEX_OK) {
         stage->state = STAGE_RUNNING;
         instance->state = INSTANCE_RUNNING;
         run_locked(instance);
@@ -493,7 +534,13 @@ static void *stage_thread(void *arg) {
     pthread_mutex_lock(&engine->lock);
     bool mine = true;
     while (mine && !stage->stopping) {
+        if (stage->join == JOIN_NO && freeze_locked(stage, NULL))
+            continue;
         mine = live_locked(stage);
+        if (mine && stage->join != JOIN_NO) { /* it has one life to join in */
+            set_join_locked(stage, JOIN_FAILED);
+            break;
+        }
         if (mine && stage->restart && !stage->stopping && !pause_locked(stage))
             break;
     }

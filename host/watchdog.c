@@ -145,7 +145,7 @@ void *watchdog_thread(void *arg) {
     while (!engine->unwatch) {
         int64_t now = mono_ms(), next = now + LOOK_EVERY_MS;
         for (size_t i = 0; i < engine->n_stages; i++)
-            look_locked(engine, &engine->stages[i], now);
+            look_locked(engine, engine->stages[i], now);
         struct timespec at = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
         engine_unlock(engine);
         pthread_mutex_lock(&engine->lock);

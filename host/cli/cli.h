@@ -25,6 +25,7 @@ int cmd_dispatches(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_quarantine(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
 int cmd_feeds(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.c - `telex run CONFIG`: a pipeline from start to end.
  *
- * SIGTERM and SIGINT drain and exit 0; a second one exits at once, which is as safe as kill -9 is. */
+ * SIGHUP reads the config again. SIGTERM and SIGINT drain and exit 0; a second one exits at once, which is as
+ * safe as kill -9 is. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "../command.h"
 #include "../engine.h"
 #include "../log.h"
+#include "../reload.h"
 #include "../serve.h"
 
 enum { MAX_OVERRIDES = 64, EXIT_BROKEN = 74 };
@@ -75,22 +77,31 @@ static const struct argp argp = {
 
 struct signals {
     struct engine *engine;
-    uv_signal_t term, interrupt;
+    uv_signal_t term, interrupt, hangup;
     unsigned count;
 };
+
+static void on_hangup(uv_signal_t *handle, int number) {
+    struct signals *signals = handle->data;
+    (void)number;
+    log_say(TELEX_INFO, "host", "SIGHUP: reading the config again");
+    reload_ask(signals->engine->reload, NULL, true, -1);
+}
 
 static void on_signal(uv_signal_t *handle, int number) {
     struct signals *signals = handle->data;
     if (signals->count++ > 0)
         _exit(128 + number);
     log_say(TELEX_INFO, "host", "%s: draining for at most %lld s; once more ends at once",
-            number == SIGTERM ? "SIGTERM" : "SIGINT", (long long)signals->engine->config->drain_ms / 1000);
+            number == SIGTERM ? "SIGTERM" : "SIGINT", (long long)engine_drain_ms(signals->engine) / 1000);
     engine_stop(signals->engine);
 }
 
 static void watch_signals(struct signals *signals, struct engine *engine) {
     signals->engine = engine;
-    signals->term.data = signals->interrupt.data = signals;
+    signals->term.data = signals->interrupt.data = signals->hangup.data = signals;
+    uv_signal_init(engine->loop, &signals->hangup);
+    uv_signal_start(&signals->hangup, on_hangup, SIGHUP);
     uv_signal_init(engine->loop, &signals->term);
     uv_signal_init(engine->loop, &signals->interrupt);
     uv_signal_start(&signals->term, on_signal, SIGTERM);
@@ -100,7 +111,7 @@ static void watch_signals(struct signals *signals, struct engine *engine) {
 static void say_sum(struct engine *engine) {
     pthread_mutex_lock(&engine->lock); /* the journal may still be counting */
     for (size_t i = 0; i < engine->n_stages; i++) {
-        const struct stage *stage = &engine->stages[i];
+        const struct stage *stage = engine->stages[i];
         log_say(TELEX_INFO, "host", "%s: %llu steps, %llu messages out, %llu quarantined",
                 stage->config->name, (unsigned long long)stage->n_steps,
                 (unsigned long long)stage->n_outputs_total, (unsigned long long)stage->n_quarantined);
@@ -113,6 +124,8 @@ static int run(const struct config *config, const struct arguments *a) {
     struct engine *engine = NULL;
     struct serve *serve = NULL;
     struct control *control = NULL;
+    struct reload *reload = NULL;
+    const struct reload_spec spec = {a->config, a->overrides, cli_registry};
     struct signals signals = {0};
     char why[512] = "";
     signal(SIGPIPE, SIG_IGN);
@@ -120,6 +133,8 @@ static int run(const struct config *config, const struct arguments *a) {
     int err = engine_create(&engine, config, &loop, why, sizeof(why));
     if (err == 0)
         err = serve_start(&serve, engine, why, sizeof(why));
+    if (err == 0)
+        err = reload_start(&reload, engine, &spec);
     if (err == 0)
         err = command_start(&control, engine, why, sizeof(why));
     if (err == 0) {
@@ -130,7 +145,9 @@ static int run(const struct config *config, const struct arguments *a) {
     if (err < 0) {
         log_say(TELEX_ERROR, "host", "%s", why);
         serve_stop(serve);
+        reload_stop(reload);
         engine_destroy(engine);
+        reload_destroy(reload);
         return EXIT_FAILED;
     }
     log_say(TELEX_INFO, "host", "pipeline %s runs%s%s%s%s", config->pipeline,
@@ -145,9 +162,12 @@ static int run(const struct config *config, const struct arguments *a) {
         log_say(TELEX_WARN, "host", "a plugin is still in a call; its step runs again at the next start");
         _exit(code);
     }
+    reload_stop(reload);
+    uv_close((uv_handle_t *)&signals.hangup, NULL);
     uv_close((uv_handle_t *)&signals.term, NULL);
     uv_close((uv_handle_t *)&signals.interrupt, NULL);
     engine_destroy(engine);
+    reload_destroy(reload);
     uv_loop_close(&loop);
     return code;
 }

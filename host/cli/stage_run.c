@@ -68,7 +68,7 @@ static bool has_quarantined(struct engine *engine) {
     bool any = false;
     pthread_mutex_lock(&engine->lock);
     for (size_t i = 0; i < engine->n_stages; i++)
-        any = any || engine->stages[i].n_quarantined > 0;
+        any = any || engine->stages[i]->n_quarantined > 0;
     pthread_mutex_unlock(&engine->lock);
     return any;
 }

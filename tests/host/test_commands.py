@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands to a running pipeline through its control socket."""
-import json
-import os
-import socket
 import stat
 import time
 
@@ -35,22 +32,9 @@ def running(tmp_path):
             kill(host)
 
 
-def ask(wire, **request):
-    path = wire.folder / "wire.journal.sock"
-    with socket.socket(socket.AF_UNIX) as channel:
-        folder = os.open(path.parent, os.O_PATH)  # a test's folder may be deeper than an address holds
-        try:
-            channel.settimeout(20 * SLOW)
-            channel.connect(f"/proc/self/fd/{folder}/{path.name}")
-        finally:
-            os.close(folder)
-        channel.sendall(json.dumps(request).encode() + b"\n")
-        return json.loads(channel.makefile().readline())
-
-
 def test_status_shows_every_stage_and_edge(running):
     wire, _ = running
-    status = ask(wire, command="status")
+    status = wire.ask(command="status")
     assert status["ok"] and status["pipeline"] == "held"
     assert [stage["name"] for stage in status["stages"]] == ["signal", "middle", "sink"]
     assert status["stages"][1]["quarantined"] == 5
@@ -60,7 +44,7 @@ def test_the_socket_is_the_owners_alone_and_goes_with_the_host(running):
     wire, host = running
     path = wire.folder / "wire.journal.sock"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert ask(wire, command="stop")["ok"]
+    assert wire.ask(command="stop")["ok"]
     assert host.wait(20 * SLOW) == 0
     assert not path.exists()
 
@@ -78,7 +62,7 @@ def test_quarantine_goes_through_the_running_host(running):
     assert (done.returncode, done.stdout) == (0, "4 put back\n"), done.stderr
     end = time.monotonic() + 20 * SLOW
     while time.monotonic() < end:  # they run and are rejected again: nine in all, and written as such
-        if ask(wire, command="status")["stages"][1]["quarantined"] == 9 and len(wire.quarantine()) == 4:
+        if wire.ask(command="status")["stages"][1]["quarantined"] == 9 and len(wire.quarantine()) == 4:
             break
         time.sleep(0.05)
     assert len(wire.quarantine()) == 4
@@ -90,13 +74,13 @@ def test_quarantine_goes_through_the_running_host(running):
 
 def test_bad_requests_get_a_clear_answer(running):
     wire, host = running
-    assert "this host knows status, stop, quarantine" in ask(wire, command="explode")["error"]
+    assert "this host knows status, stop, quarantine" in wire.ask(command="explode")["error"]
     for bad in ({"act": "burn", "edge": 1, "seq": 1}, {"edge": 1, "seq": 1}, {"act": 7}):
-        assert "retry or drop" in ask(wire, command="quarantine", **bad)["error"]
+        assert "retry or drop" in wire.ask(command="quarantine", **bad)["error"]
     for bad in ({}, {"edge": -1, "seq": 2}, {"edge": 1 << 40, "seq": 2}, {"edge": "1", "seq": [2]}):
-        assert "numbers from" in ask(wire, command="quarantine", act="drop", **bad)["error"]
+        assert "numbers from" in wire.ask(command="quarantine", act="drop", **bad)["error"]
     for bad in ({"edge": 1, "seq": 999999}, {"edge": 4000000000, "seq": 1}):
-        assert "no such record" in ask(wire, command="quarantine", act="drop", **bad)["error"]
+        assert "no such record" in wire.ask(command="quarantine", act="drop", **bad)["error"]
     assert len(wire.quarantine()) == 5
     assert host.poll() is None
 
@@ -111,12 +95,12 @@ def test_a_socket_left_by_a_killed_host_is_replaced(running):
         end = time.monotonic() + 20 * SLOW
         while time.monotonic() < end:
             try:
-                if ask(wire, command="status")["ok"]:
+                if wire.ask(command="status")["ok"]:
                     break
             except OSError:
                 time.sleep(0.05)
-        assert ask(wire, command="status")["ok"]
-        assert ask(wire, command="stop")["ok"]
+        assert wire.ask(command="status")["ok"]
+        assert wire.ask(command="stop")["ok"]
         assert again.wait(20 * SLOW) == 0
     finally:
         if again.poll() is None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -55,6 +56,18 @@ class Wire:
 
     def command(self, *args, timeout=30):
         return subprocess.run([TELEX, *args], capture_output=True, text=True, timeout=timeout * SLOW, cwd=self.folder)
+
+    def ask(self, **request):
+        """One request over the control socket; its path may be longer than an address holds."""
+        folder = os.open(self.folder, os.O_PATH)
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.settimeout(20 * SLOW)
+                client.connect(f"/proc/self/fd/{folder}/{self.journal.name}.sock")
+            finally:
+                os.close(folder)
+            client.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(client.makefile().readline())
 
     def audit(self):
         """(clean, text) of telex audit."""

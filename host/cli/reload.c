@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reload.c - `telex reload [--wait] CONFIG`: the running pipeline reads its config again. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../config.h"
+#include "../control.h"
+#include "../option_value.h"
+#include "cli.h"
+
+enum { ANSWER_MS = 3600000 };
+
+struct arguments {
+    const char *what;
+    int64_t drain_ms; /* -1: the config's */
+    bool waits, json;
+};
+
+static const struct argp_option options[] = {
+    {"wait", 'w', NULL, 0, "wait until the new config runs, or was rolled back", 0},
+    {"drain", 'd', "DURATION", 0,
+     "how long open steps of changed stages may end before they are released and run again (the config's "
+     "drain)",
+     0},
+    {"json", 'j', NULL, 0, "print the host's answer as JSON", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'w':
+        a->waits = true;
+        return 0;
+    case 'd':
+        if (!parse_duration(arg, &a->drain_ms) || a->drain_ms < 0)
+            argp_error(state, "'%s' is not a duration; write 0s, 250ms or 10s", arg);
+        return 0;
+    case 'j':
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (a->what)
+            argp_error(state, "one pipeline at a time");
+        a->what = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->what)
+            argp_error(state, "which pipeline? give its config, or its journal");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "CONFIG|JOURNAL",
+    .doc = "Have the host of a running pipeline read its config file again.\v"
+           "The host reads the file and the --set values that it was started with. Stages that differ are "
+           "replaced at "
+           "the end of a step, all others work on; with any error nothing changes. SIGHUP does the same.\n\n"
+           "Exit codes: 0 the new config runs (without --wait: was found good), 1 it was rolled back or no "
+           "host runs, 78 "
+           "the config is wrong, or changes what takes a restart."};
+
+/* The path of the control socket; false after lines on stderr. */
+static bool find_socket(const char *what, char out[CONTROL_PATH_MAX], int *code) {
+    const char *dot = strrchr(what, '.');
+    struct config_errors errors = {0};
+    char *journal = dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)
+                        ? config_journal_path(what, &errors)
+                        : strdup(what);
+    for (size_t i = 0; i < errors.count && !journal; i++)
+        fprintf(stderr, "%s:%d:%d: %s: %s\n", errors.items[i].file, errors.items[i].line,
+                errors.items[i].column, errors.items[i].path, errors.items[i].text);
+    *code = errors.count ? EXIT_CONFIG : EXIT_FAILED;
+    config_errors_finish(&errors);
+    if (journal)
+        control_path(journal, out);
+    free(journal);
+    return journal != NULL;
+}
+
+static const char *text_of(const json_t *answer, const char *key) {
+    const char *text = json_string_value(json_object_get(answer, key));
+    return text ? text : "";
+}
+
+static long long number_of(const json_t *answer, const char *key) {
+    return (long long)json_integer_value(json_object_get(answer, key));
+}
+
+static void print_errors(const json_t *answer) {
+    const json_t *errors = json_object_get(answer, "errors");
+    for (size_t i = 0; i < json_array_size(errors); i++) {
+        const json_t *e = json_array_get(errors, i);
+        fprintf(stderr, "%s:%lld:%lld: %s: %s\n", text_of(e, "file"), number_of(e, "line"),
+                number_of(e, "column"), text_of(e, "path"), text_of(e, "error"));
+    }
+    fprintf(stderr, "telex reload: %s: nothing was changed; generation %lld goes on\n",
+            text_of(answer, "file"), number_of(answer, "generation"));
+}
+
+static void print_switch(const json_t *answer) {
+    const json_t *restarted = json_object_get(answer, "restarted");
+    size_t n = json_array_size(restarted);
+    printf("generation %lld: %zu stage%s restarted", number_of(answer, "generation"), n, n == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++)
+        printf("%s%s%s", i ? ", " : " (", json_string_value(json_array_get(restarted, i)),
+               i + 1 == n ? ")" : "");
+    printf(", %lld untouched, %.2f s\n", number_of(answer, "untouched"),
+           (double)number_of(answer, "ms") / 1000);
+}
+
+/* Print the host's answer; the exit code. */
+static int print_answer(const json_t *answer) {
+    const char *outcome = text_of(answer, "outcome");
+    if (strcmp(outcome, "invalid") == 0) {
+        print_errors(answer);
+        return EXIT_CONFIG;
+    }
+    if (strcmp(outcome, "switched") == 0)
+        print_switch(answer);
+    else if (strcmp(outcome, "unchanged") == 0)
+        printf("generation %lld: nothing differs, nothing was restarted\n", number_of(answer, "generation"));
+    else if (strcmp(outcome, "accepted") == 0)
+        printf("%s is good; the host is changing over\n", text_of(answer, "file"));
+    else {
+        fprintf(stderr, "telex reload: %s; generation %lld runs\n", text_of(answer, "error"),
+                number_of(answer, "generation"));
+        return EXIT_FAILED;
+    }
+    return EXIT_FINE;
+}
+
+static int exit_code_of(const json_t *answer) {
+    const char *outcome = text_of(answer, "outcome");
+    return strcmp(outcome, "invalid") == 0  ? EXIT_CONFIG
+           : strcmp(outcome, "failed") == 0 ? EXIT_FAILED
+                                            : EXIT_FINE;
+}
+
+int cmd_reload(int argc, char **argv) {
+    struct arguments a = {.drain_ms = -1};
+    char socket[CONTROL_PATH_MAX], why[2048] = "";
+    json_t *answer = NULL;
+    int code = cli_parse(&argp, argc, argv, &a);
+    if (code != 0 || !find_socket(a.what, socket, &code))
+        return code;
+    json_t *request = json_pack("{s:s, s:b}", "command", "reload", "wait", a.waits);
+    if (a.drain_ms >= 0)
+        json_object_set_new(request, "drain_ms", json_integer(a.drain_ms));
+    int err = control_call(socket, request, ANSWER_MS, &answer, why, sizeof(why));
+    json_decref(request);
+    if (err < 0) {
+        fprintf(stderr, "telex reload: %s\n", why);
+        return EXIT_FAILED;
+    }
+    if (a.json) {
+        code = exit_code_of(answer);
+        cli_print_json(answer);
+        return code;
+    }
+    code = print_answer(answer);
+    json_decref(answer);
+    return code;
+}
