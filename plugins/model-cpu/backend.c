@@ -30,7 +30,7 @@ struct backend {
     const struct kernels *kernels;
     struct pool *pool;
     struct model *model; /* shared with every other backend of this file in the process */
-    char device[48];
+    char device[160];
 };
 
 struct backend_context {
@@ -47,7 +47,7 @@ const struct telex_option *const backend_options[] = {
                  .doc = "threads that decode, the caller's included; 0: one for each processor online"),
     TELEX_OPTION(.name = "cpu", .type = TELEX_CHOICE, .offset = offsetof(struct backend_config, cpu),
                  .initial = "auto",
-                 .choices = (const char *const[]){"auto", "avx512", "avx2", "scalar", NULL},
+                 .choices = (const char *const[]){"auto", "amx", "avx512", "avx2", "scalar", NULL},
                  .doc = "kernels to use; all give the same bits. TELEX_CPU in the environment goes first"),
     TELEX_OPTION(
             .name = "precision", .type = TELEX_CHOICE, .offset = offsetof(struct backend_config, precision),
@@ -74,11 +74,12 @@ static uint32_t threads_wanted(const struct backend_config *config) {
 }
 
 static int open_parts(struct backend *b, struct model_fail *fail) {
-    const char *wish = getenv("TELEX_CPU");
+    const char *named = getenv("TELEX_CPU"), *wish = named && *named ? named : b->config.cpu;
     const uint32_t n_threads = threads_wanted(&b->config);
     struct packed_cache cache;
     const bool cached = b->config.packed_cache && packed_default(&cache);
-    int err = cpu_choose(wish && *wish ? wish : b->config.cpu, &b->kernels, fail);
+    int err = cpu_choose(wish, &b->kernels, fail);
+    char path[128];
 
     if (!err && strcmp(b->config.precision, "exact") == 0)
         b->kernels = b->kernels->exact;
@@ -86,8 +87,10 @@ static int open_parts(struct backend *b, struct model_fail *fail) {
         err = model_open(b->config.path, n_threads, cached ? &cache : NULL, &b->model, fail);
     if (!err)
         err = pool_create(n_threads, &b->pool, fail);
-    if (!err)
-        snprintf(b->device, sizeof(b->device), "cpu %s, %u threads", b->kernels->name, n_threads);
+    if (!err) {
+        cpu_describe(b->kernels, wish, path, sizeof(path));
+        snprintf(b->device, sizeof(b->device), "cpu %s, %u threads", path, n_threads);
+    }
     return err;
 }
 

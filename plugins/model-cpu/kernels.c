@@ -151,16 +151,17 @@ static void quantise(struct acts *acts, uint32_t row, uint32_t first, uint32_t n
 #include "attention.h"
 #include "product.h"
 
-const struct kernels TELEX_KERNELS = {
-    .name = TELEX_KERNELS_NAME,
-    .exact = &TELEX_EXACT,
-    .kv_value_bytes = sizeof(uint16_t),
-    .rmsnorm = rmsnorm,
-    .quantise = quantise,
-    .matmul = matmul,
-    .swiglu = swiglu,
-    .geglu = geglu,
-    .attend = attend,
-    .key_put = key_put,
-    .value_put = value_put,
-};
+#define KERNELS_WITH(kernels_name, product)                                                                  \
+    {                                                                                                        \
+        .name = (kernels_name), .exact = &TELEX_EXACT, .kv_value_bytes = sizeof(uint16_t),                   \
+        .rmsnorm = rmsnorm, .quantise = quantise, .matmul = (product), .swiglu = swiglu, .geglu = geglu,     \
+        .attend = attend, .key_put = key_put, .value_put = value_put,                                        \
+    }
+
+const struct kernels TELEX_KERNELS = KERNELS_WITH(TELEX_KERNELS_NAME, matmul);
+
+#if defined(TELEX_TILES) /* the same, but for products of several rows */
+#include "product-amx.h"
+
+const struct kernels TELEX_TILES = KERNELS_WITH(TELEX_TILES_NAME, matmul_on_tiles);
+#endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernels.h - the arithmetic of a forward pass, one table for each kind of machine.
  *
- * All paths give the same bits; TELEX_CPU=scalar|avx2|avx512 picks one by hand. No function here allocates,
- * blocks or fails. Matrices are written (rows, columns). */
+ * All paths give the same bits; TELEX_CPU=scalar|avx2|avx512|amx picks one by hand. No function here
+ * allocates, blocks or fails. Matrices are written (rows, columns). */
 #ifndef TELEX_KERNELS_H
 #define TELEX_KERNELS_H
 
@@ -105,5 +105,9 @@ extern const struct kernels TELEX_EXACT; /* of the path that is being compiled *
 extern const struct kernels kernels_scalar;
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
+extern const struct kernels kernels_amx; /* AVX-512, products of several rows on tiles: product-amx.h */
+/* The same with tiles in plain C, and its own copy of the rest; only tests link them. */
+extern const struct kernels kernels_amx_emulated __attribute__((weak));
+extern const struct kernels kernels_beside_emulated;
 
 #endif

@@ -96,6 +96,32 @@ FORCE_INLINE void sum_slice(uint32_t type, const vb w[8], int first, int n, stru
     vi_dots(w, a.q + 32, 64, width, first, n, bits_of(type), sum);
 }
 
+/* heads: f16 scale and minus f16 minimum of a super-block. */
+FORCE_INLINE void load_heads(uint32_t type, const uint8_t *head, vf heads[2]) {
+    heads[0] = vf_load_f16(head);
+    if (has_min(type))
+        heads[1] = vf_sub(vf_zero(), vf_load_f16(head + 32));
+}
+
+/* acc[t] += the integer sums of row t, scaled; second: K6, of the second half. type and width are constants.
+ */
+FORCE_INLINE void add_scaled(uint32_t type, struct scales s, struct acts_slice a, uint32_t width,
+                             const vi *sum, const vi *second, vf acc[ACTS_TILE]) {
+    if (type == QUANT_Q6_K) {
+        EACH_ROW(t, width) {
+            const vf both = vf_fma(vf_of_vi(second[t]), s.half, vf_mul(vf_of_vi(sum[t]), s.d));
+
+            acc[t] = vf_fma(both, vf_all(a.d[t]), acc[t]);
+        }
+        return;
+    }
+    EACH_ROW(t, width) {
+        acc[t] = vf_fma(vf_mul(vf_of_vi(sum[t]), s.d), vf_all(a.d[t]), acc[t]);
+        if (has_min(type))
+            acc[t] = vf_fma(s.min, vf_all(a.s[t]), acc[t]);
+    }
+}
+
 /* acc[t] += the slice's part of row t's product. type, width and terms are constants. */
 FORCE_INLINE void add_slice(uint32_t type, const uint8_t *group, size_t i, const vf heads[2],
                             struct acts_slice a, uint32_t width, uint32_t terms, vf acc[ACTS_TILE]) {
@@ -108,19 +134,10 @@ FORCE_INLINE void add_slice(uint32_t type, const uint8_t *group, size_t i, const
     if (type == QUANT_Q6_K) {
         sum_slice(type, w, 0, 4, a, width, terms, sum);
         sum_slice(type, w, 4, 4, a, width, terms, second);
-        EACH_ROW(t, width) {
-            const vf both = vf_fma(vf_of_vi(second[t]), s.half, vf_mul(vf_of_vi(sum[t]), s.d));
-
-            acc[t] = vf_fma(both, vf_all(a.d[t]), acc[t]);
-        }
-        return;
+    } else {
+        sum_slice(type, w, 0, 8, a, width, terms, sum);
     }
-    sum_slice(type, w, 0, 8, a, width, terms, sum);
-    EACH_ROW(t, width) {
-        acc[t] = vf_fma(vf_mul(vf_of_vi(sum[t]), s.d), vf_all(a.d[t]), acc[t]);
-        if (has_min(type))
-            acc[t] = vf_fma(s.min, vf_all(a.s[t]), acc[t]);
-    }
+    add_scaled(type, s, a, width, sum, second, acc);
 }
 
 /* y (+)= acc (+ bias) for the up to 16 rows of one group. */
@@ -159,9 +176,7 @@ FORCE_INLINE void group_times_tile(uint32_t type, uint32_t width, uint32_t terms
         vf heads[2] = {vf_zero(), vf_zero()};
 
         if (is_k(type))
-            heads[0] = vf_load_f16(head);
-        if (is_k(type) && has_min(type))
-            heads[1] = vf_sub(vf_zero(), vf_load_f16(head + 32));
+            load_heads(type, head, heads);
         for (size_t i = first; i < first + per_head; i++)
             add_slice(type, group, i, heads, acts_slice_at(tile, width, terms, i), width, terms, acc);
     }

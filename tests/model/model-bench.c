@@ -6,8 +6,8 @@
  *   together S N AT    S sequences with prompts of their own, N batches of one token of each
  *   profile S N AT     as together; then a line for each kind of step
  *   read               a buffer of the weights' size, by as many threads: bytes a second
- *   multiply           int8 multiply-adds a second, out of registers, by as many threads
- *   memory             the process's resident set
+ *   multiply           int8 multiply-adds a second, out of registers (on tiles where the kernels use them),
+ * by as many threads memory             the process's resident set
  *
  * An answer is "work seconds processor-seconds" on one line; `memory` answers in bytes. */
 #include <inttypes.h>
@@ -21,6 +21,7 @@
 #include "context.h"
 #include "forward.h"
 #include "model-tool.h"
+#include "tiles.h"
 
 enum { READ_PIECE = 1 << 20, MULTIPLY_ROUNDS = 4000000, MULTIPLY_PIECES = 16, BENCH_SEQS = 16 };
 
@@ -180,30 +181,58 @@ static uint64_t multiply_avx2(void) {
                              : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7");
     return (uint64_t)MULTIPLY_ROUNDS * 8 * 32;
 }
+
+static uint64_t multiply_amx(void) {
+    struct tile_config config = {.palette = 1};
+
+    for (int t = 0; t < 8; t++) {
+        config.rows[t] = 16;
+        config.row_bytes[t] = 64;
+    }
+    TILE_CONFIGURE(&config);
+    for (int n = 0; n < MULTIPLY_ROUNDS / 16; n++) {
+        TILE_DOT(0, 4, 5);
+        TILE_DOT(1, 4, 5);
+        TILE_DOT(2, 4, 5);
+        TILE_DOT(3, 4, 5);
+    }
+    TILE_RELEASE();
+    return (uint64_t)(MULTIPLY_ROUNDS / 16) * 4 * 16 * 16 * 64;
+}
 #endif
 
-static uint64_t multiply_once(void) {
+static uint64_t multiply_once(bool tiles) {
 #if defined(__x86_64__)
+    if (tiles)
+        return multiply_amx();
     return __builtin_cpu_supports("avx512vnni") ? multiply_avx512() : multiply_avx2();
 #else
+    (void)tiles;
     return 0;
 #endif
 }
 
+struct multiplying {
+    bool tiles;
+    _Atomic uint64_t done;
+};
+
 static void multiply_piece(void *arg, size_t step, uint32_t piece, uint32_t thread) {
+    struct multiplying *m = arg;
+
     (void)step;
     (void)piece;
     (void)thread;
-    atomic_fetch_add_explicit((_Atomic uint64_t *)arg, multiply_once(), memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->done, multiply_once(m->tiles), memory_order_relaxed);
 }
 
 static int multiply(struct runner *r) {
     const uint32_t n = MULTIPLY_PIECES;
-    _Atomic uint64_t done = 0;
+    struct multiplying multiplying = {strcmp(r->kernels->name, "amx") == 0, 0};
     const struct lap lap = lap_begin();
-    const int err = pool_walk(r->pool, 1, &n, multiply_piece, &done);
+    const int err = pool_walk(r->pool, 1, &n, multiply_piece, &multiplying);
 
-    lap_end(lap, (double)done);
+    lap_end(lap, (double)multiplying.done);
     return err;
 }
 
