@@ -16,6 +16,7 @@
 
 #include "instance.h"
 #include "log.h"
+#include "surroundings.h"
 
 enum { TICK_MS = 20, EXPIRE_EVERY_MS = 60000, STOP_GRACE_MS = 8000 };
 
@@ -249,6 +250,7 @@ int engine_create(struct engine **out, const struct config *config, uv_loop_t *l
 }
 
 int engine_start(struct engine *engine, char *why, size_t why_size) {
+    surroundings_note();
     int err = -pthread_create(&engine->watchdog, NULL, watchdog_thread, engine);
     engine->watched = err == 0;
     for (size_t i = 0; err == 0 && i < engine->n_stages; i++) {

@@ -128,6 +128,11 @@ struct metric {
     double value;
 };
 
+struct taken {
+    struct edge *edge;
+    struct entry *entry; /* owned */
+};
+
 enum instance_state { INSTANCE_STARTING, INSTANCE_RUNNING, INSTANCE_STOPPING, INSTANCE_GONE };
 
 /* One life of a stage's plugin object. */
@@ -140,17 +145,15 @@ struct instance {
     struct models *models;           /* owned; what the config gives the stage, in its order */
     char *why;                       /* owned; the last fail() that named no lease; under stage->lock */
     enum instance_state state;
-    bool dead;    /* its calls are refused: it was left behind in a call; changes under both locks */
-    bool starved; /* a source was told AGAIN, or has not been asked yet */
-    bool in_call; /* its thread is inside the plugin */
-    bool watched; /* the watchdog is inside its cancel() */
+    bool dead;        /* its calls are refused: it was left behind in a call; changes under both locks */
+    atomic_bool over; /* it was stopped and destroyed, or left behind */
+    bool starved;     /* a source was told AGAIN, or has not been asked yet */
+    bool in_call;     /* its thread is inside the plugin */
+    bool watched;     /* the watchdog is inside its cancel() */
     atomic_uint_least64_t turns;     /* calls begun */
     struct loan *loans, *free_loans; /* under stage->lock, like what follows to the gap */
     uint64_t last_loan;
-    struct {
-        struct edge *edge;
-        struct entry *entry; /* owned */
-    } batch[BATCH_MAX];      /* taken from their edges, to be opened one after another */
+    struct taken *batch; /* owned, BATCH_MAX: from their edges, to be opened one after another */
     uint32_t batch_at, n_batch;
 
     struct task *first_task, **last_task;
@@ -161,6 +164,8 @@ struct instance {
     atomic_uint n_open; /* steps open; changes under stage->lock */
     atomic_uint n_held; /* steps open or done; falls under engine->lock */
     atomic_uint refs;   /* its thread and every step of it */
+    const char *plugin; /* its name, which outlives its stage */
+    struct instance *next_ended;
 };
 
 enum stage_state { STAGE_IDLE, STAGE_RUNNING, STAGE_BACKOFF, STAGE_FAILED, STAGE_STOPPED };
@@ -177,8 +182,9 @@ struct stage {
     struct engine *engine;
     const struct config *pipeline; /* which `config` is part of */
     const struct config_stage *config;
-    const struct telex_stage *class;
-    struct stage *next; /* in engine->others, engine->spares */
+    const struct telex_stage *class; /* the plugin's; made of its description when isolated */
+    bool isolated;                   /* runs in a process of its own */
+    struct stage *next;              /* in engine->others, engine->spares */
     enum stage_join join;
     bool held;                    /* a swap looks at it: it stays when it has ended */
     bool pausing;                 /* no new input, no new steps: its strand freezes when none is open */
@@ -222,6 +228,9 @@ struct stage {
     struct step *done, **last_done; /* completed with OK, not handed over yet, in order */
     atomic_uint n_done, n_done_outputs;
     struct step *pending, **last_pending; /* completed steps with state changes, oldest first */
+    int64_t rules_second;                 /* lines about broken rules are counted by the second */
+    uint32_t rules_said;
+    bool looked_after; /* its strand's: it changed what it should leave alone, so each call is looked at */
 };
 
 /* RUN -> FLUSH (once: sources are exhausted, stages are drained in order) -> DRAIN (no new input) -> STOP. */

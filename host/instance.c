@@ -6,16 +6,22 @@
 
 #include <telex-sdk/message.h>
 
+#include "calling.h"
 #include "isolate.h"
 #include "log.h"
 
 struct instance *instance_create_locked(struct stage *stage) {
     struct instance *instance = calloc(1, sizeof(*instance));
-    if (!instance)
+    struct taken *batch = calloc(BATCH_MAX, sizeof(*batch));
+    if (!instance || !batch) {
+        free(instance);
+        free(batch);
         return NULL;
+    }
+    instance->batch = batch;
     instance->stage = stage;
-    bool isolated = stage->config->isolation == ISOLATION_PROCESS && !stage->config->builtin;
-    instance->calls = isolated ? &isolate_stage : stage->class;
+    instance->plugin = stage->class->name;
+    instance->calls = stage->isolated ? &isolate_stage : stage->class;
     instance->state = INSTANCE_STARTING;
     instance->starved = true;
     instance->last_task = &instance->first_task;
@@ -48,7 +54,18 @@ void instance_unref_locked(struct instance *instance) {
     }
     free(instance->why);
     instance->stage->n_instances--;
-    free(instance);
+    free(instance->batch);
+    instance->free_loans = instance->loans = NULL;
+    instance->why = NULL;
+    instance->batch = NULL;
+    if (instance->calls == &isolate_stage) {
+        free(instance);
+        return;
+    }
+    /* A thread that the plugin left behind may still call with it; it is told that its instance is over. */
+    static struct instance *ended;
+    instance->next_ended = ended;
+    ended = instance;
 }
 
 /* Open the models that the config gives to the stage, in this process. */
@@ -170,9 +187,12 @@ telex_status instance_begin(struct instance *instance) {
 void instance_end(struct instance *instance) {
     if (!instance->created)
         return;
+    calling_enter(instance, "stop");
     if (instance->begun && instance->calls->stop)
         instance->calls->stop(instance->self);
+    calling_enter(instance, "destroy");
     instance->calls->destroy(instance->self);
+    calling_leave();
     instance->created = false;
     models_close(instance->models);
     instance->models = NULL;

@@ -239,6 +239,7 @@ static void free_isolate(struct isolate *iso) {
     isolate_words_finish(&iso->bounds);
     free(iso->name);
     free(iso->runner);
+    free(iso->plugin);
     free(iso);
 }
 
@@ -252,6 +253,7 @@ static struct isolate *new_isolate(const struct isolate_spec *spec, const struct
     iso->host = host;
     iso->name = strdup(spec->name ? spec->name : spec->plugin->name);
     iso->runner = strdup(spec->runner ? spec->runner : runner);
+    iso->plugin = strdup(spec->plugin->name);
     iso->died = spec->died;
     iso->died_arg = spec->died_arg;
     iso->gather = spec->gather;
@@ -282,7 +284,7 @@ static struct isolate *new_isolate(const struct isolate_spec *spec, const struct
 /* Run the proxy's thread and wait until it has started the runner. 0 or a negative errno: no thread is left.
  */
 static int start_thread(struct isolate *iso) {
-    int err = iso->name && iso->runner ? isolate_open(iso) : -ENOMEM;
+    int err = iso->name && iso->runner && iso->plugin ? isolate_open(iso) : -ENOMEM;
     if (err == 0)
         err = -pthread_create(&iso->thread, NULL, isolate_serve, iso);
     if (err < 0)

@@ -48,13 +48,40 @@ static bool may_name(struct isolate *iso, telex_lease lease) {
     return lease == 0 || find_step(iso, lease);
 }
 
-/* A lease that is not open: said in the log with the call's name. */
-static telex_status not_open(struct isolate *iso, const char *call, telex_lease lease) {
-    char text[128];
-    snprintf(text, sizeof(text), "the plugin broke rule lease-once: %s: lease %llu is not open in this stage",
-             call, (unsigned long long)lease);
+/* The record that a line is about: of an open lease, of the one that has just ended, of the step in process.
+ */
+static void name_record(struct isolate *iso, telex_lease lease, char *id, size_t size) {
+    pthread_mutex_lock(&iso->lock);
+    const struct step *step = (const struct step *)(const void *)lease_find(&iso->steps, lease);
+    if (!step && iso->spent && iso->spent->node.lease == lease)
+        step = iso->spent;
+    if (!step)
+        step = isolate_step_in_process(iso);
+    snprintf(id, size, "%s%s", step && step->number ? " of record " : "",
+             step && step->number ? step->id : "");
+    pthread_mutex_unlock(&iso->lock);
+}
+
+/* A broken rule that this side found: plugin, rule, record. Gives INVALID. */
+static telex_status rule_broken(struct isolate *iso, const char *rule, telex_lease lease, const char *call,
+                                const char *what) {
+    char text[512], record[TELEX_ID_MAX_BYTES + 16];
+    name_record(iso, lease, record, sizeof(record));
+    snprintf(text, sizeof(text), "plugin %.64s broke rule %s: %s%s: %s; refused", iso->plugin, rule, call,
+             record, what);
     iso->host->log(iso->host, TELEX_ERROR, 0, telex_text(text));
     return TELEX_INVALID;
+}
+
+/* A lease that is not open: said in the log with the call's name. */
+static telex_status not_open(struct isolate *iso, const char *call, telex_lease lease) {
+    char what[64];
+    const char *rule = strcmp(call, "complete") == 0 ? "lease.twice"
+                       : strcmp(call, "kv") == 0     ? "kv.lease"
+                       : lease == 0                  ? "lease.unknown"
+                                                     : "lease.closed";
+    snprintf(what, sizeof(what), "lease %llu is not open", (unsigned long long)lease);
+    return rule_broken(iso, rule, lease, call, what);
 }
 
 /* A private copy, ended by a zero. NULL when out of memory. */
@@ -440,6 +467,8 @@ static const char *hear_late(struct isolate *iso, const struct message *m, struc
         return hear_text(iso, m, payload);
     if (m->type == FROM_ANSWER)
         return hear_answer(iso, m);
+    if (m->type != FROM_RELEASE && m->type != FROM_METRIC_ADD && m->type != FROM_METRIC_SET)
+        (void)rule_broken(iso, "life.after-stop", 0, "a call", "it comes from a thread that outlived stop");
     answer_status(iso, m, TELEX_INVALID);
     return NULL;
 }

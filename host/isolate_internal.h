@@ -73,7 +73,7 @@ struct line_reader {
 
 struct isolate {
     const struct telex_host *host; /* borrowed */
-    char *name, *runner;           /* owned */
+    char *name, *runner, *plugin;  /* owned */
     struct isolate_words bounds;   /* owned; runner/sandbox.h */
     void (*died)(void *arg, const char *why);
     void *died_arg;
@@ -127,6 +127,8 @@ int isolate_send(struct isolate *iso, struct message message, const void *payloa
 int isolate_send_slot(struct isolate *iso, const struct message *message, uint64_t slot_bytes, bool passes);
 /* Send what was kept. The lock is held. */
 void isolate_flush(struct isolate *iso);
+/* The step whose process() the runner is in, or NULL. The lock is held. */
+const struct step *isolate_step_in_process(struct isolate *iso);
 /* Copy a record's body into a slot and give it a handle. Takes the reference on success only. 0: no room. The
  * lock is held. */
 uint64_t isolate_lend(struct isolate *iso, struct telex_rec *rec, struct telex_bytes body, uint64_t *slot);
@@ -145,8 +147,8 @@ void *isolate_serve(void *isolate); /* the proxy's thread */
 const char *isolate_hear(struct isolate *iso, const struct message *m, struct telex_bytes payload);
 
 /* ---- isolate_bounds.c ---- */
-/* What the runner of a stage may do, as words of its command line. 0 or a negative errno (isolate_words_finish in
- * both cases). */
+/* What the runner of a stage may do, as words of its command line. 0 or a negative errno
+ * (isolate_words_finish in both cases). */
 int isolate_bounds(const struct isolate_spec *spec, struct isolate_words *words);
 void isolate_words_finish(struct isolate_words *words);
 

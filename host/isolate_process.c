@@ -284,8 +284,10 @@ static const char *where(uint32_t doing) {
     return doing < DOING_KINDS ? names[doing] : "somewhere";
 }
 
-/* The step that the strand was in. The lock is held. */
-static const struct step *step_in_process(struct isolate *iso, uint64_t begun) {
+const struct step *isolate_step_in_process(struct isolate *iso) {
+    uint64_t begun = atomic_load(&iso->in.theirs->begun);
+    if (atomic_load(&iso->in.theirs->doing) != DOING_PROCESS)
+        return NULL;
     for (size_t i = 0; i < LEASE_BUCKETS; i++)
         for (struct lease_node *node = iso->steps.buckets[i]; node; node = node->next)
             if (((struct step *)(void *)node)->number == begun && begun != 0)
@@ -295,11 +297,9 @@ static const struct step *step_in_process(struct isolate *iso, uint64_t begun) {
 
 static void put_why(struct isolate *iso, const siginfo_t *info) {
     uint32_t doing = atomic_load(&iso->in.theirs->doing);
-    const struct step *step = NULL;
     char what[WHY_BYTES / 2];
     pthread_mutex_lock(&iso->lock);
-    if (doing == DOING_PROCESS)
-        step = step_in_process(iso, atomic_load(&iso->in.theirs->begun));
+    const struct step *step = isolate_step_in_process(iso);
     if (iso->why[0])
         snprintf(what, sizeof(what), "%.*s", (int)sizeof(what) - 1, iso->why);
     else if (info->si_code == CLD_EXITED)

@@ -17,6 +17,7 @@
 
 #include "about.h"
 #include "describe.h"
+#include "load_limit.h"
 #include "plugin_file.h"
 
 enum { WHY_BYTES = 1024, NAME_MAX_BYTES = 64, FILES_MAX = 1024 };
@@ -413,7 +414,10 @@ const void *plugin_load_file(const char *path, const char *sha256, const char *n
         snprintf(what, sizeof(what), "has changed since it was described; start again to use the new file");
     else {
         char *copy = plugin_file_copy(&file, name, what, sizeof(what));
+        struct load_limit limit;
+        load_limit_begin(&limit, name);
         table = copy ? open_class(copy, class_id, what, sizeof(what)) : NULL;
+        load_limit_end(&limit);
         free(copy);
     }
     plugin_file_finish(&file);

@@ -13,6 +13,7 @@
 #include <telex-sdk/message.h>
 #include <telex-sdk/table.h>
 
+#include "calling.h"
 #include "log.h"
 
 int64_t mono_ms(void) {
@@ -37,11 +38,13 @@ static struct instance *instance_of(const struct telex_host *host) {
     return host->impl;
 }
 
-static telex_status broken_rule(struct instance *instance, const char *rule, telex_lease lease) {
-    log_say(TELEX_ERROR, instance->stage->config->name,
-            "plugin %s broke rule %s (lease %llu); the call is refused", instance->stage->class->name, rule,
-            (unsigned long long)lease);
-    return TELEX_INVALID;
+static telex_status not_open(struct instance *instance, const char *call, telex_lease lease) {
+    return rule_broken(instance, lease ? "lease.closed" : "lease.unknown", lease,
+                       "%s: lease %llu is not open; refused", call, (unsigned long long)lease);
+}
+
+static telex_status no_port(struct instance *instance, const char *call, telex_lease lease, uint32_t port) {
+    return rule_broken(instance, "output.port", lease, "%s: there is no output port %u; refused", call, port);
 }
 
 /* The open step behind a lease of this instance, with stage->lock held; NULL with it released. */
@@ -61,7 +64,7 @@ static void unlock(struct instance *instance) {
 static void service_log(const struct telex_host *host, int32_t level, telex_lease lease,
                         struct telex_bytes text) {
     struct instance *instance = instance_of(host);
-    if (level < log_level())
+    if (calling_is_late(instance, "log") || level < log_level())
         return;
     uint8_t id[TELEX_ID_MAX_BYTES];
     struct telex_bytes record = {id, 0};
@@ -79,6 +82,8 @@ static void service_log(const struct telex_host *host, int32_t level, telex_leas
 static telex_status service_fail(const struct telex_host *host, telex_lease lease, telex_status status,
                                  struct telex_bytes why) {
     struct instance *instance = instance_of(host);
+    if (calling_is_late(instance, "fail"))
+        return status;
     char *copy = strndup((const char *)why.data, why.size < 1023 ? why.size : 1023);
     struct step *step = lease ? lock_step(instance, lease) : NULL;
     if (step) {
@@ -141,6 +146,8 @@ static telex_status service_open(const struct telex_host *host, telex_lease *out
     struct engine *engine = stage->engine;
     telex_status status = TELEX_OK;
     *out = 0;
+    if (calling_is_late(instance, "open"))
+        return TELEX_CANCELLED;
     engine_lock(engine);
     if (atomic_load_explicit(&stage->n_done_outputs, memory_order_relaxed) >= OUTPUTS_GATHERED_MAX) {
         engine->holds_back = steps_are_gathered(stage); /* then it is the strand, which looks back */
@@ -200,17 +207,24 @@ static telex_status lend_held(struct instance *instance, struct step *step, uint
 static telex_status service_loan(const struct telex_host *host, telex_lease lease, uint32_t port,
                                  uint64_t capacity, struct telex_loan *out) {
     struct instance *instance = instance_of(host);
-    if (!out || out->size < TELEX_UP_TO(struct telex_loan, data) || port >= instance->stage->n_out_ports)
-        return broken_rule(instance, "port-exists", lease);
-    if (capacity > TELEX_BODY_MAX_BYTES)
+    if (!out || out->size < TELEX_UP_TO(struct telex_loan, data))
+        return rule_broken(instance, "table.size", lease,
+                           "loan: the size of struct telex_loan is not set; refused");
+    if (port >= instance->stage->n_out_ports)
+        return no_port(instance, "loan", lease, port);
+    if (capacity > TELEX_BODY_MAX_BYTES) {
+        (void)rule_broken(instance, "loan.size", lease,
+                          "loan: %llu bytes are asked for, a message has at most %llu",
+                          (unsigned long long)capacity, (unsigned long long)TELEX_BODY_MAX_BYTES);
         return TELEX_LIMIT;
+    }
     struct telex_rec *rec = record_alloc(capacity);
     if (!rec)
         return TELEX_AGAIN;
     struct step *step = lock_step(instance, lease);
     if (!step) {
         free(rec);
-        return broken_rule(instance, "lease-open", lease);
+        return not_open(instance, "loan", lease);
     }
     telex_status status = lend_held(instance, step, port, capacity, rec, out);
     unlock(instance);
@@ -267,11 +281,9 @@ static telex_status append_held(struct step *step, uint32_t port, struct telex_r
     return TELEX_OK;
 }
 
-static telex_status refuse_output(struct instance *instance, const char *why) {
-    log_say(TELEX_ERROR, instance->stage->config->name,
-            "plugin %s broke rule output-is-message: %s; the output is dropped", instance->stage->class->name,
-            why);
-    return TELEX_INVALID;
+static telex_status refuse_output(struct instance *instance, const char *rule, telex_lease lease,
+                                  const char *why) {
+    return rule_broken(instance, rule, lease, "commit: %s; the output is dropped", why);
 }
 
 static telex_status service_commit(const struct telex_host *host, struct telex_loan *outside,
@@ -279,14 +291,16 @@ static telex_status service_commit(const struct telex_host *host, struct telex_l
     struct instance *instance = instance_of(host);
     struct loan loan;
     if (!take_loan(instance, outside, &loan))
-        return broken_rule(instance, "loan-once", 0);
+        return rule_broken(instance, "loan.dead", 0, "commit: the loan is not out, or not any more; refused");
     const char *why = "";
+    bool longer = length > loan.capacity;
     struct telex_rec *rec = record_seal(loan.rec, loan.capacity, length, &why);
     if (!rec)
-        return refuse_output(instance, why);
+        return refuse_output(instance, longer ? "loan.length" : "output.msgpack", loan.lease, why);
     if (!port_declares(instance->stage->class, loan.port, rec)) {
         record_release(rec);
-        return refuse_output(instance, "its schema is not one that the port declares");
+        return refuse_output(instance, "output.schema", loan.lease,
+                             "its schema is not one that the port declares");
     }
     struct step *step = lock_step(instance, loan.lease);
     telex_status status = TELEX_INVALID;
@@ -294,7 +308,7 @@ static telex_status service_commit(const struct telex_host *host, struct telex_l
         status = append_held(step, loan.port, rec, false);
         unlock(instance);
     } else
-        (void)broken_rule(instance, "lease-open", loan.lease);
+        (void)not_open(instance, "commit", loan.lease);
     if (status != TELEX_OK)
         record_release(rec);
     return status;
@@ -310,11 +324,16 @@ static telex_status service_forward(const struct telex_host *host, telex_lease l
                                     struct telex_rec *rec) {
     struct instance *instance = instance_of(host);
     struct stage *stage = instance->stage;
-    if (!rec || port >= stage->n_out_ports || !port_declares(stage->class, port, rec))
-        return broken_rule(instance, "port-exists", lease);
+    if (!rec)
+        return rule_broken(instance, "record.unknown", lease, "forward: no record is named; refused");
+    if (port >= stage->n_out_ports)
+        return no_port(instance, "forward", lease, port);
+    if (!port_declares(stage->class, port, rec))
+        return rule_broken(instance, "output.schema", lease,
+                           "forward: its schema is not one that the port declares");
     struct step *step = lock_step(instance, lease);
     if (!step)
-        return broken_rule(instance, "lease-open", lease);
+        return not_open(instance, "forward", lease);
     telex_status status = TELEX_LIMIT;
     if (step->n_outputs + step->n_loans < stage->class->max_outputs)
         status = append_held(step, port, rec, rec->seq != 0);
@@ -339,11 +358,14 @@ static int32_t service_cancelled(const struct telex_host *host, telex_lease leas
 }
 
 static telex_status service_post(const struct telex_host *host, void (*fn)(void *arg), void *arg) {
-    return post_task(instance_of(host), fn, arg) ? TELEX_OK : TELEX_CANCELLED;
+    bool late = calling_is_late(instance_of(host), "post");
+    return !late && post_task(instance_of(host), fn, arg) ? TELEX_OK : TELEX_CANCELLED;
 }
 
 static void service_exhausted(const struct telex_host *host) {
     struct instance *instance = instance_of(host);
+    if (calling_is_late(instance, "exhausted"))
+        return;
     pthread_mutex_lock(&instance->stage->engine->lock);
     instance->stage->exhausted = true;
     engine_unlock(instance->stage->engine);

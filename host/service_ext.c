@@ -8,6 +8,8 @@
 #include <telex/ext/http.h>
 #include <telex/ext/io.h>
 
+#include "calling.h"
+
 /* ---- telex.metrics/1: kept per stage, so that counters survive a recreated instance ---- */
 
 static int32_t metrics_define(const struct telex_host *host, int32_t kind, const char *name,
@@ -17,7 +19,12 @@ static int32_t metrics_define(const struct telex_host *host, int32_t kind, const
     int32_t handle = TELEX_LIMIT;
     if ((kind != TELEX_COUNTER && kind != TELEX_GAUGE) || !name[0] ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
-        return TELEX_INVALID;
+        return rule_broken(instance, "metrics.name", 0, "define: '%.64s' is no name, or its kind is unknown",
+                           name);
+    if (!instance->stage->isolated && !calling_is_in(instance))
+        return rule_broken(
+            instance, "thread.control", 0,
+            "define: metrics are defined on the control thread, in create or a later call; refused");
     pthread_mutex_lock(&stage->lock);
     for (uint32_t i = 0; i < stage->n_metrics; i++)
         if (strcmp(stage->metrics[i].name, name) == 0)
@@ -38,6 +45,8 @@ static int32_t metrics_define(const struct telex_host *host, int32_t kind, const
 
 static void change_metric(const struct telex_host *host, int32_t handle, double value, bool add) {
     struct stage *stage = ((struct instance *)host->impl)->stage;
+    if (calling_is_late(host->impl, "metrics"))
+        return;
     pthread_mutex_lock(&stage->lock);
     if (handle >= 0 && (uint32_t)handle < stage->n_metrics) {
         struct metric *metric = &stage->metrics[handle];
@@ -63,6 +72,8 @@ static telex_status timer_set(const struct telex_host *host, uint64_t timer, int
     struct instance *instance = host->impl;
     struct engine *engine = instance->stage->engine;
     int free_slot = -1;
+    if (calling_is_late(instance, "timer"))
+        return TELEX_INVALID;
     pthread_mutex_lock(&engine->lock);
     for (int i = INSTANCE_TIMERS - 1; i >= 0; i--)
         if (instance->timers[i].due_ms == 0)

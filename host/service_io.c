@@ -10,6 +10,8 @@
 
 #include <telex/ext/io.h>
 
+#include "calling.h"
+
 enum { WATCHES_MAX = 256 };
 
 struct watch {
@@ -137,6 +139,8 @@ static telex_status io_watch(const struct telex_host *host, int32_t fd, uint32_t
     struct instance *instance = host->impl;
     struct engine *engine = instance->stage->engine;
     if (fd < 0 || !fn || events == 0 || events & ~(uint32_t)(TELEX_READABLE | TELEX_WRITABLE))
+        return TELEX_INVALID;
+    if (calling_is_late(instance, "watch"))
         return TELEX_INVALID;
     struct watch *watch = calloc(1, sizeof(*watch));
     if (!watch)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "calling.h"
 
 static bool same(struct telex_bytes a, struct telex_bytes b) {
     return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
@@ -67,12 +67,9 @@ static telex_status add_change(const struct telex_host *host, telex_lease lease,
     struct stage *stage = instance->stage;
     if (key.size == 0 || key.size > TELEX_KV_KEY_MAX_BYTES || value.size > TELEX_KV_VALUE_MAX_BYTES)
         return TELEX_LIMIT;
-    if (!(instance->stage->class->flags & TELEX_STAGE_STATEFUL)) {
-        log_say(TELEX_ERROR, instance->stage->config->name,
-                "plugin %s broke rule state-declared: it keeps state without TELEX_STAGE_STATEFUL",
-                instance->stage->class->name);
-        return TELEX_INVALID;
-    }
+    if (!(instance->stage->class->flags & TELEX_STAGE_STATEFUL))
+        return rule_broken(instance, "kv.undeclared", lease,
+                           "it keeps state without TELEX_STAGE_STATEFUL; refused");
     struct change *change = malloc(sizeof(*change) + key.size + value.size);
     if (!change)
         return TELEX_AGAIN;
@@ -92,10 +89,8 @@ static telex_status add_change(const struct telex_host *host, telex_lease lease,
     if (step)
         return TELEX_OK;
     free(change);
-    log_say(TELEX_ERROR, instance->stage->config->name,
-            "plugin %s broke rule lease-open: kv change under lease %llu", instance->stage->class->name,
-            (unsigned long long)lease);
-    return TELEX_INVALID;
+    return rule_broken(instance, "kv.lease", lease, "kv: lease %llu is not open; refused",
+                       (unsigned long long)lease);
 }
 
 static telex_status kv_put(const struct telex_host *host, telex_lease lease, struct telex_bytes key,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stage_table.h"
+
 static uint32_t count_ports(const struct telex_stage *class, uint32_t direction) {
     uint32_t n = 0;
     for (const struct telex_port *const *port = class->ports; port && *port; port++)
@@ -66,6 +68,8 @@ static void empty(struct stage *stage) {
         free(stage->metrics[i].name);
         free(stage->metrics[i].doc);
     }
+    if (stage->isolated)
+        stage_table_destroy(stage->class);
     free(stage->out_origins);
     free(stage->inputs);
     free(stage->outputs);
@@ -92,6 +96,17 @@ void stage_destroy(struct stage *stage) {
 
 /* ---- making ---- */
 
+/* A stage in a process of its own is not loaded into this one. */
+static int find_table(struct stage *stage, char *why, size_t why_size) {
+    const struct config_stage *config = stage->config;
+    stage->isolated = config->isolation == ISOLATION_PROCESS && !config->builtin;
+    snprintf(why, why_size, "out of memory");
+    stage->class = config->builtin   ? config->builtin
+                   : stage->isolated ? stage_table_create(config->plugin)
+                                     : plugin_load(config->plugin, why, why_size);
+    return stage->class ? 0 : -1;
+}
+
 int stage_make(struct stage **out, struct engine *engine, const struct config *pipeline, size_t at,
                size_t index, char *why, size_t why_size) {
     struct stage *stage = take_spare(engine);
@@ -107,10 +122,7 @@ int stage_make(struct stage **out, struct engine *engine, const struct config *p
     stage->last_pending = &stage->pending;
     stage->last_done = &stage->done;
     stage->batch_size = BATCH_MAX / 8;
-    stage->class = stage->config->builtin;
-    if (!stage->class)
-        stage->class = plugin_load(stage->config->plugin, why, why_size);
-    if (!stage->class)
+    if (find_table(stage, why, why_size) < 0)
         return -ENOEXEC;
     stage->source = count_ports(stage->class, TELEX_IN) == 0;
     stage->inputs = calloc(pipeline->n_edges + 1, sizeof(struct edge *));

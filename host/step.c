@@ -13,11 +13,13 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <telex-sdk/message.h>
 
+#include "calling.h"
 #include "log.h"
 
 enum { SLOT_BITS = 20, SLOTS_MORE = 64 };
@@ -322,11 +324,26 @@ static bool close_held(struct step *step, telex_status status) {
     return true;
 }
 
-static telex_status refuse_completion(const struct stage *stage, telex_lease lease) {
-    log_say(TELEX_ERROR, stage->config->name,
-            "rule lease-once: complete(%llu) names no open step of plugin %s; refused",
-            (unsigned long long)lease, stage->class->name);
-    return TELEX_INVALID;
+static telex_status refuse_completion(struct instance *instance, telex_lease lease) {
+    return rule_broken(instance, "lease.twice", lease,
+                       "complete: lease %llu is not open, or not any more; refused",
+                       (unsigned long long)lease);
+}
+
+/* Of a step that is closed: the line, which is its reason too where the plugin gave none. */
+__attribute__((format(printf, 3, 4))) static void say_of(struct step *step, const char *rule,
+                                                         const char *format, ...) {
+    const struct stage *stage = step->instance->stage;
+    char what[96], line[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    snprintf(line, sizeof(line), "plugin %.64s broke rule %s: %s", stage->class->name, rule, what);
+    struct telex_bytes none = {NULL, 0};
+    log_text(TELEX_ERROR, stage->config->name, step->entry ? step->entry->rec->id : none, telex_text(line));
+    if (!step->reason)
+        step->reason = strdup(line);
 }
 
 telex_status step_complete(struct instance *instance, telex_lease lease, telex_status status) {
@@ -337,12 +354,14 @@ telex_status step_complete(struct instance *instance, telex_lease lease, telex_s
     bool well = step && close_held(step, status);
     pthread_mutex_unlock(&stage->lock);
     if (!step)
-        return refuse_completion(stage, lease);
+        return refuse_completion(instance, lease);
     if (well && gathering == stage)
         return TELEX_OK;
     if (!well && status == TELEX_OK) {
-        log_say(TELEX_ERROR, stage->config->name, "rule loans-end: a step completed with %u open loans",
-                step->n_loans);
+        say_of(step, "loan.kept", "complete: %u loans of the step are still out", step->n_loans);
+        status = TELEX_INVALID;
+    } else if (status > TELEX_OK || status < TELEX_LIMIT) {
+        say_of(step, "status.unknown", "the step was answered with status %d, which is no outcome", status);
         status = TELEX_INVALID;
     }
     pthread_mutex_lock(&engine->lock);

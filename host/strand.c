@@ -16,8 +16,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "calling.h"
 #include "instance.h"
 #include "isolate.h"
+#include "last_words.h"
 #include "log.h"
 
 enum {
@@ -152,14 +154,16 @@ static void wait_locked(struct stage *stage, int64_t due_ms) {
 /* ---- what there is to do, in this order: tasks, timers, drain, credit, input. Each returns true when it did
  * something; all are entered and left with the lock held. ---- */
 
-static void enter_locked(struct instance *instance) {
+static void enter_locked(struct instance *instance, const char *call) {
     instance->in_call = true;
     atomic_fetch_add_explicit(&instance->turns, 1, memory_order_relaxed);
     engine_unlock(instance->stage->engine);
     steps_gather(instance->stage);
+    calling_enter(instance, call);
 }
 
 static void leave_locked(struct instance *instance) {
+    calling_leave();
     engine_lock(instance->stage->engine);
     steps_gathered_locked(instance->stage);
     instance->in_call = false;
@@ -168,6 +172,7 @@ static void leave_locked(struct instance *instance) {
 /* The same after a batch that another may follow. */
 static void leave_batch_locked(struct instance *instance) {
     struct engine *engine = instance->stage->engine;
+    calling_leave();
     engine_lock(engine);
     engine->holds_back = true;
     steps_gathered_locked(instance->stage);
@@ -182,7 +187,7 @@ static bool run_task_locked(struct instance *instance) {
     instance->first_task = task->next;
     if (!instance->first_task)
         instance->last_task = &instance->first_task;
-    enter_locked(instance);
+    enter_locked(instance, "posted work");
     task->fn(task->arg);
     leave_locked(instance);
     free(task);
@@ -197,7 +202,7 @@ static bool run_timer_locked(struct instance *instance, int64_t now_ms, int64_t 
         if (due <= now_ms) {
             uint64_t id = instance->timers[i].id;
             instance->timers[i].due_ms = 0;
-            enter_locked(instance);
+            enter_locked(instance, "on_timer");
             if (instance->calls->on_timer)
                 instance->calls->on_timer(instance->self, id);
             leave_locked(instance);
@@ -215,7 +220,7 @@ static bool run_drain_locked(struct instance *instance) {
         return false;
     stage->drain_due = false;
     int64_t deadline = mono_ms() + stage->engine->config->drain_ms;
-    enter_locked(instance);
+    enter_locked(instance, "drain");
     if (instance->calls->drain)
         instance->calls->drain(instance->self, deadline);
     leave_locked(instance);
@@ -241,7 +246,7 @@ static bool run_credit_locked(struct instance *instance) {
         stage->engine->phase != PHASE_RUN || !may_open_locked(instance))
         return false;
     instance->starved = false;
-    enter_locked(instance);
+    enter_locked(instance, "on_credit");
     instance->calls->on_credit(instance->self);
     leave_locked(instance);
     return true;
@@ -335,20 +340,26 @@ static void hand_over(struct stage *stage) {
 
 static void process_batch(struct instance *instance) {
     struct stage *stage = instance->stage;
-    struct telex_rec *rec;
+    struct telex_rec *rec, *last = NULL; /* the last is looked at once more */
     telex_lease lease;
     int64_t tick = tick_ms();
     while ((lease = begin_next(instance, &rec))) {
         atomic_fetch_add_explicit(&instance->turns, 1, memory_order_relaxed);
+        calling_record(rec);
         telex_status status = instance->calls->process(instance->self, lease, rec);
         if (status != TELEX_PENDING)
-            step_complete(instance, lease, status > 0 ? TELEX_INVALID : status);
-        record_release(rec);
+            step_complete(instance, lease, status);
         int64_t now = tick_ms();
+        calling_recorded(now != tick);
         if (now != tick)
             hand_over(stage);
         tick = now;
+        record_release(last);
+        last = rec;
     }
+    calling_look();
+    calling_done();
+    record_release(last);
 }
 
 enum { BATCH_SHORT_MS = 4, BATCH_LONG_MS = 12 };
@@ -370,7 +381,7 @@ static bool run_input_locked(struct instance *instance, int64_t now_ms, int64_t 
         return false;
     int64_t began_ms = tick_ms();
     bool isolated = instance->calls == &isolate_stage;
-    enter_locked(instance);
+    enter_locked(instance, "process");
     if (isolated)
         isolate_hold(instance->self, true);
     process_batch(instance);
@@ -475,7 +486,7 @@ static void set_join_locked(struct stage *stage, enum stage_join join) {
 /* create() and start(); one that is to join waits between the two for the word to start. */
 static telex_status begin_locked(struct instance *instance) {
     struct stage *stage = instance->stage;
-    enter_locked(instance);
+    enter_locked(instance, "create");
     telex_status status = instance_build(instance);
     leave_locked(instance);
     if (status == TELEX_OK && stage->join == JOIN_CREATING)
@@ -484,7 +495,7 @@ static telex_status begin_locked(struct instance *instance) {
         wait_locked(stage, 0);
     if (status != TELEX_OK || stage->join == JOIN_CREATED)
         return status == TELEX_OK ? TELEX_CANCELLED : status;
-    enter_locked(instance);
+    enter_locked(instance, "start");
     status = instance_begin(instance);
     leave_locked(instance);
     if (status == TELEX_OK && stage->join == JOIN_STARTING)
@@ -515,6 +526,7 @@ static bool live_locked(struct stage *stage) {
         wait_locked(stage, 0);
     engine_unlock(engine);
     instance_end(instance);
+    atomic_store_explicit(&instance->over, true, memory_order_release);
     pthread_mutex_lock(&engine->lock);
     instance->state = INSTANCE_GONE;
     io_drop_all_locked(instance);
@@ -531,6 +543,7 @@ static void *stage_thread(void *arg) {
     char name[16];
     snprintf(name, sizeof(name), "%.15s", stage->config->name);
     pthread_setname_np(pthread_self(), name);
+    last_words_thread_begin();
     pthread_mutex_lock(&engine->lock);
     bool mine = true;
     while (mine && !stage->stopping) {
@@ -550,6 +563,7 @@ static void *stage_thread(void *arg) {
         engine_nudge(engine);
     }
     engine_unlock(engine);
+    last_words_thread_end();
     return NULL;
 }
 

@@ -8,6 +8,7 @@
 
 #include <time.h>
 
+#include "calling.h"
 #include "instance.h"
 #include "isolate.h"
 #include "log.h"
@@ -79,6 +80,7 @@ static bool find_locked(struct stage *stage, int64_t now_ms, int64_t late_ms, st
 static void leave_behind_locked(struct stage *stage, struct instance *instance) {
     pthread_mutex_lock(&stage->lock);
     instance->dead = true;
+    atomic_store_explicit(&instance->over, true, memory_order_release);
     pthread_mutex_unlock(&stage->lock);
     step_abandon_all_locked(instance, 0, "passed its deadline");
     stage->instance = NULL;
@@ -101,8 +103,10 @@ static void tell_locked(struct engine *engine, const struct found *found) {
     engine_unlock(engine);
     if (instance->models)
         models_cancel_lease(instance->models, found->lease);
+    calling_enter(instance, "cancel");
     if (instance->calls->cancel)
         instance->calls->cancel(instance->self, found->lease);
+    calling_leave();
     pthread_mutex_lock(&engine->lock);
     instance->watched = false;
     strand_wake_locked(instance->stage);

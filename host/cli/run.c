@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "../calling.h"
 #include "../command.h"
 #include "../engine.h"
 #include "../log.h"
@@ -129,6 +130,7 @@ static int run(const struct config *config, const struct arguments *a) {
     struct signals signals = {0};
     char why[512] = "";
     signal(SIGPIPE, SIG_IGN);
+    calling_install_last_words();
     uv_loop_init(&loop);
     int err = engine_create(&engine, config, &loop, why, sizeof(why));
     if (err == 0)

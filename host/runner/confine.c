@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* confine.c - the bounds of a runner, and its last words.
+/* confine.c - the bounds of a runner.
  *
  * The parent-death signal follows the thread that started the runner; the proxy starts it from a thread that
  * lives as long as the runner does. It is asked for first and the parent compared after, so that a host which
@@ -7,12 +7,10 @@
 #include "confine.h"
 
 #include <errno.h>
-#include <execinfo.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -61,51 +59,4 @@ int confine_limits(const struct isolate_limits *limits, char *why, size_t why_si
         set_limit(RLIMIT_NPROC, "processes", limits->processes, why, why_size) < 0)
         return -1;
     return 0;
-}
-
-/* ---- last words ---- */
-
-static void say(const char *text) {
-    (void)!write(STDERR_FILENO, text, strlen(text));
-}
-
-static void say_hex(uint64_t value) {
-    char digits[19] = "0x";
-    for (int i = 0; i < 16; i++)
-        digits[2 + i] = "0123456789abcdef"[value >> (60 - 4 * i) & 15];
-    say(digits);
-}
-
-/* Only calls that are safe in a handler, but for the stack, which was warmed up before. The default action is
- * back in place (SA_RESETHAND), so that the process dies of the signal when the handler returns. */
-static void on_crash(int sig, siginfo_t *info, void *context) {
-    (void)context;
-    void *frames[32];
-    say("crash: ");
-    say(sigdescr_np(sig) ? sigdescr_np(sig) : "signal");
-    say(" at ");
-    say_hex((uint64_t)(uintptr_t)info->si_addr);
-    say("\n");
-    int n = backtrace(frames, 32);
-    backtrace_symbols_fd(frames, n, STDERR_FILENO);
-    raise(sig);
-}
-
-void confine_report_crashes(void) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return; /* the sanitizer has last words of its own */
-#endif
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-    void *frames[2];
-    (void)backtrace(frames, 2); /* loads what it needs now, not in the handler */
-    size_t bytes = 64 << 10;
-    stack_t stack = {.ss_size = bytes};
-    stack.ss_sp = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, NULL) < 0)
-        return;
-    struct sigaction action = {.sa_sigaction = on_crash,
-                               .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
-        sigaction(signals[i], &action, NULL);
 }

@@ -15,8 +15,4 @@ int confine_early(pid_t host);
 /* Apply the limits of the set-up. 0, or -1 with the reason in why. */
 int confine_limits(const struct isolate_limits *limits, char *why, size_t why_size);
 
-/* Print a crash's signal, address and stack on stderr before the process dies of it. Call on the strand's
- * thread. */
-void confine_report_crashes(void);
-
 #endif

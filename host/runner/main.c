@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../last_words.h"
+#include "../surroundings.h"
 #include "confine.h"
 #include "sandbox.h"
 
@@ -36,7 +38,9 @@ int main(int argc, char **argv) {
     }
     if (*lacks)
         fprintf(stderr, "telex-runner: this kernel has %s\n", lacks);
-    confine_report_crashes();
+    last_words_install(NULL);
+    last_words_thread_begin();
+    surroundings_note();
     setvbuf(stdout, NULL, _IOLBF, 0);
     err = remote_init(&remote, argv[1]);
     if (err < 0) {

@@ -106,6 +106,14 @@ void remote_log(struct remote *remote, int32_t level, const char *format, ...) {
     remote_say(remote, m, line, strlen(line), true);
 }
 
+void remote_broken(struct remote *remote, const char *rule, const char *what) {
+    char line[1024];
+    snprintf(line, sizeof(line), "plugin %.64s broke rule %s: %.800s", remote->setup.plugin.name, rule, what);
+    struct message m = {.type = FROM_LOG, .a = TELEX_ERROR};
+    m.lease = atomic_load(&remote->lease);
+    remote_say(remote, m, line, strlen(line), true);
+}
+
 /* ---- records ---- */
 
 static struct telex_bytes part_of(struct telex_bytes body, uint32_t at, uint32_t size) {
@@ -392,7 +400,7 @@ static telex_status host_commit(const struct telex_host *host, struct telex_loan
         found->handle = 0;
     pthread_mutex_unlock(&remote->lock);
     if (!found) {
-        remote_log(remote, TELEX_ERROR, "commit of a loan that is not out");
+        remote_broken(remote, "loan.dead", "commit: the loan is not out, or not any more; refused");
         return TELEX_INVALID;
     }
     struct telex_bytes body = {link_at(&remote->out, loan.slot), length};

@@ -22,6 +22,7 @@
 #include <telex/ext/timer.h>
 #include <telex/stage.h>
 
+#include "../surroundings.h"
 #include "lease_table.h"
 #include "link.h"
 #include "setup.h"
@@ -109,9 +110,14 @@ struct remote {
     pthread_mutex_t work_lock;
     pthread_cond_t work_came;
     struct work_list queue;
-    atomic_bool stopping; /* work but the end of life is dropped */
-    atomic_bool done;     /* the strand has ended: so does the hearer, once woken */
-    bool goes_on;         /* the strand's own: it has more to do after this */
+    atomic_bool stopping;                    /* work but the end of life is dropped */
+    atomic_bool done;                        /* the strand has ended: so does the hearer, once woken */
+    bool goes_on;                            /* the strand's own: it has more to do after this */
+    _Atomic telex_lease lease;               /* of the record in process(); 0: none. The strand changes it */
+    struct thread_surroundings surroundings; /* the strand's own */
+    int64_t looked_ms;
+    bool looks_each, caught;
+    uint32_t n_unlooked; /* records since it last looked at its surroundings */
 
     pthread_mutex_t cancel_lock;
     pthread_cond_t cancel_came;
@@ -136,6 +142,8 @@ void remote_say(struct remote *remote, struct message message, const void *paylo
 telex_status remote_ask(struct remote *remote, struct message message, const void *payload, uint64_t size,
                         struct question *question);
 void question_finish(struct question *question);
+/* A line about a rule that the plugin broke, with the record that the strand is in. */
+void remote_broken(struct remote *remote, const char *rule, const char *what);
 /* A line for the host's log from the runner itself. */
 __attribute__((format(printf, 3, 4))) void remote_log(struct remote *remote, int32_t level,
                                                       const char *format, ...);

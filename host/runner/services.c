@@ -87,6 +87,12 @@ static int32_t metrics_define(const struct telex_host *host, int32_t kind, const
     uint8_t payload[1024];
     if (n_name == 0 || n_name > 256 || n_doc > 512)
         return TELEX_INVALID;
+    if (!strand_is_this()) {
+        remote_broken(
+            remote_of(host), "thread.control",
+            "define: metrics are defined on the control thread, in create or a later call; refused");
+        return TELEX_INVALID;
+    }
     memcpy(payload, name, n_name);
     if (n_doc)
         memcpy(payload + n_name, doc, n_doc);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "confine.h"
@@ -204,6 +205,33 @@ static telex_status do_create(struct remote *remote, const struct work *work) {
     return status;
 }
 
+enum { FEW_WORKS = 16 };
+
+/* What did the call that the strand has left change of the process? Asked when a clock tick has passed, when
+ * nothing more waits or little did, or when it was caught before: so a line may name one of several records.
+ */
+static void look_around(struct remote *remote) {
+    struct timespec tick;
+    char what[512], line[640];
+    bool shared;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &tick);
+    int64_t now_ms = (int64_t)tick.tv_sec * 1000 + tick.tv_nsec / 1000000;
+    remote->n_unlooked++;
+    if (remote->goes_on && now_ms == remote->looked_ms && !remote->looks_each)
+        return;
+    uint32_t n = remote->n_unlooked;
+    remote->n_unlooked = 0;
+    remote->looked_ms = now_ms;
+    if (!surroundings_mend(&remote->surroundings, what, sizeof(what), &shared))
+        return;
+    remote->looks_each = remote->caught = true;
+    if (n > 1)
+        snprintf(line, sizeof(line), "%s; put right (in this call or one of the %u before it)", what, n - 1);
+    else
+        snprintf(line, sizeof(line), "%s; put right", what);
+    remote_broken(remote, "life.surroundings", line);
+}
+
 static void do_deliver(struct remote *remote, const struct work *work) {
     struct region_page *page = (struct region_page *)(void *)remote->ours.base;
     doing(remote, DOING_PROCESS);
@@ -217,8 +245,12 @@ static void do_deliver(struct remote *remote, const struct work *work) {
     }
     if (go == 0)
         status = TELEX_CANCELLED;
-    else if (remote->stage->process)
+    else if (remote->stage->process) {
+        atomic_store_explicit(&remote->lease, work->lease, memory_order_relaxed);
         status = remote->stage->process(remote->self, work->lease, rec);
+        look_around(remote);
+        atomic_store_explicit(&remote->lease, 0, memory_order_relaxed);
+    }
     uint64_t release = rec_drop(rec);
     if (status != TELEX_PENDING) {
         (void)remote_complete(remote, work->lease, status, release);
@@ -297,6 +329,8 @@ static bool do_work(struct remote *remote, const struct work *work) {
     if (!ends && work->call == 0 && atomic_load_explicit(&remote->stopping, memory_order_relaxed))
         return true;
     telex_status status = perform(remote, work);
+    if (work->kind != TO_DELIVER)
+        look_around(remote);
     doing(remote, DOING_NOTHING);
     if (work->call != 0) {
         struct message m = {.type = FROM_ANSWER, .call = work->call, .status = status};
@@ -308,8 +342,10 @@ static bool do_work(struct remote *remote, const struct work *work) {
 int strand_main(struct remote *remote) {
     struct work_list works = {NULL, 0, 0};
     this_is_strand = true;
+    surroundings_note_thread(&remote->surroundings);
     for (bool lives = true; lives;) {
         take_works(remote, &works);
+        remote->looks_each = remote->caught || works.n <= FEW_WORKS;
         for (size_t i = 0; lives && i < works.n; i++) {
             remote->goes_on = i + 1 < works.n;
             lives = do_work(remote, &works.items[i]);

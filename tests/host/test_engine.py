@@ -207,14 +207,14 @@ stages:
 def test_a_lease_completed_twice_is_refused_and_named(tmp_path):
     wire = chain(tmp_path, 3, middle="stage-complete-twice")
     assert wire.run() == 0
-    assert "rule lease-once" in wire.logged() and "stage-complete-twice" in wire.logged()
+    assert "rule lease.twice" in wire.logged() and "stage-complete-twice" in wire.logged()
     assert wire.audit()[0]
 
 
 def test_output_that_is_no_message_is_refused_and_named(tmp_path):
     wire = chain(tmp_path, 2, middle="stage-bad-msgpack", more=", attempts: 1")
     wire.run()
-    assert "rule output-is-message" in wire.logged()
+    assert "rule output.msgpack" in wire.logged()
     assert numbers(tmp_path) == []
     assert wire.audit()[0]
 

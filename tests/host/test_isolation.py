@@ -164,14 +164,14 @@ def test_sigterm_drains_isolated_stages_and_exits_0(tmp_path):
 def test_a_lease_completed_twice_in_a_runner_is_refused_and_named(tmp_path):
     wire = chain(tmp_path, 3, middle="stage-complete-twice")
     assert wire.run() == 0
-    assert "rule lease-once" in wire.logged()
+    assert "rule lease.twice" in wire.logged()
     assert wire.audit()[0]
 
 
 def test_output_that_is_no_message_is_refused_in_a_runner_too(tmp_path):
     wire = chain(tmp_path, 2, middle="stage-bad-msgpack", more=", attempts: 1")
     wire.run()
-    assert "rule output-is-message" in wire.logged()
+    assert "rule output.msgpack" in wire.logged()
     assert numbers(tmp_path) == []
     assert wire.audit()[0]
 

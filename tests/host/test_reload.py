@@ -191,7 +191,7 @@ def test_what_is_held_is_delivered_again_and_a_late_completion_refused(tmp_path,
         wire.wait_for("1 open steps are released and will run again")
         wire.arrive(5, stamp="c")
         if isolation == "thread":
-            wire.wait_for("rule lease-once")
+            wire.wait_for("rule lease.twice")
         assert len(lines(tmp_path / "out.jsonl")) > have
         wire.stop()
 

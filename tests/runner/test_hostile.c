@@ -68,8 +68,8 @@ static void a_lease_of_another_stage_cannot_be_named(void **state) {
     (void)life.mh->host.open(&life.mh->host, &other);
     assert_int_equal(memory_host_await(life.mh, lease, PATIENCE_MS), TELEX_OK);
     assert_int_equal(memory_host_await(life.mh, other, 0), TELEX_PENDING);
-    assert_true(memory_host_logged(life.mh, "lease-once: complete: lease 2 is not open in this stage", PATIENCE_MS));
-    assert_true(memory_host_logged(life.mh, "commit: lease 2 is not open in this stage", PATIENCE_MS));
+    assert_true(memory_host_logged(life.mh, "rule lease.twice: complete", PATIENCE_MS));
+    assert_true(memory_host_logged(life.mh, "rule lease.closed: commit", PATIENCE_MS));
     (void)life.mh->host.complete(&life.mh->host, other, TELEX_OK);
     life_finish(&life);
 }
