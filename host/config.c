@@ -153,7 +153,7 @@ static char *read_address(struct build *b, const struct node *http, const char *
 }
 
 static void read_pipeline(struct build *b) {
-    static const char *const known[] = {"pipeline", "journal", "http", "drain", "models", "stages"};
+    static const char *const known[] = {"pipeline", "journal", "http", "drain", "models", "stages", "tests"};
     static const char *const journal_known[] = {"path", "durability", "retention"};
     static const char *const http_known[] = {"listen", "admin"};
     static const char *const durabilities[] = {"full", "normal", "memory"};

@@ -241,6 +241,9 @@ json_t *config_schema(struct registry *registry) {
     json_object_set_new(p, "stages",
                         json_pack("{s:s,s:i,s:o}", "type", "object", "minProperties", 1,
                                   "additionalProperties", stage_schema(names.stages, names.stage_rules)));
+    json_object_set_new(
+        p, "tests",
+        json_pack("{s:s,s:s}", "type", "object", "description", "for `telex test`: docs/testing.md"));
     json_t *out = object_schema(p, json_pack("[s,s]", "pipeline", "stages"));
     json_object_set_new(out, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     json_object_set_new(out, "title", json_string("telex pipeline"));

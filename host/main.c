@@ -23,7 +23,8 @@ static const struct command commands[] = {
     {"check", "PLUGIN.so", "does a plugin keep the contract?", cmd_check}, /* cli/check.c */
     {"stage", "NAME [-o KEY=VALUE]...", "one stage alone: JSONL in, JSONL out", cmd_stage}, /* cli/stage.c */
     {"replay", "CONFIG --stage NAME", "one stage again over what it was given",
-     cmd_replay}, /* cli/replay.c */
+     cmd_replay},                                                                        /* cli/replay.c */
+    {"test", "FILE...", "pipelines against given records and planned faults", cmd_test}, /* cli/test.c */
     {"model", "COMMAND", "models: list, pull, show, tokenize, generate, bench, compare",
      cmd_model}, /* cli/model.c */
     {"dispatches", "CONFIG [DSP-ID]", "list dispatches, or one whole with its records",

@@ -157,6 +157,17 @@ static void check_file(struct journal_view *view, struct findings *f) {
     sqlite3_finalize(stmt);
 }
 
+json_t *audit(struct journal_view *view, json_t *edges) {
+    struct findings f = {json_array()};
+    sqlite3_exec(view->db, "BEGIN", NULL, NULL, NULL);
+    check_file(view, &f);
+    check_balance(view, &f, edges);
+    check_missing(view, &f);
+    check_published_once(view, &f);
+    sqlite3_exec(view->db, "COMMIT", NULL, NULL, NULL);
+    return f.list;
+}
+
 static void print_text(json_t *edges, json_t *findings) {
     size_t i;
     json_t *edge, *finding;
@@ -183,22 +194,15 @@ int cmd_audit(int argc, char **argv) {
         code = view_open(&view, "audit", a.what);
     if (code != 0)
         return code == VIEW_EMPTY ? EXIT_FINE : code;
-    struct findings f = {json_array()};
-    json_t *edges = json_array();
-    sqlite3_exec(view.db, "BEGIN", NULL, NULL, NULL);
-    check_file(&view, &f);
-    check_balance(&view, &f, edges);
-    check_missing(&view, &f);
-    check_published_once(&view, &f);
-    sqlite3_exec(view.db, "COMMIT", NULL, NULL, NULL);
-    code = json_array_size(f.list) ? EXIT_FAILED : EXIT_FINE;
+    json_t *edges = json_array(), *findings = audit(&view, edges);
+    code = json_array_size(findings) ? EXIT_FAILED : EXIT_FINE;
     if (a.json)
         cli_print_json(
-            json_pack("{s:b, s:O, s:O}", "clean", code == EXIT_FINE, "edges", edges, "findings", f.list));
+            json_pack("{s:b, s:O, s:O}", "clean", code == EXIT_FINE, "edges", edges, "findings", findings));
     else
-        print_text(edges, f.list);
+        print_text(edges, findings);
     json_decref(edges);
-    json_decref(f.list);
+    json_decref(findings);
     view_close(&view);
     return code;
 }

@@ -19,6 +19,7 @@ int cmd_plugins(int argc, char **argv);
 int cmd_plugin(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_stage(int argc, char **argv);
+int cmd_test(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_dispatches(int argc, char **argv);

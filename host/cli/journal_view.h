@@ -3,6 +3,7 @@
 #ifndef HOST_CLI_JOURNAL_VIEW_H
 #define HOST_CLI_JOURNAL_VIEW_H
 
+#include <jansson.h>
 #include <sqlite3.h>
 
 enum { VIEW_EMPTY = -1 };
@@ -19,5 +20,8 @@ void view_close(struct journal_view *view);
 
 /* Prepare a statement; ends the program with a message when the file is no journal. */
 sqlite3_stmt *view_query(struct journal_view *view, const char *sql);
+
+/* What `telex audit` finds wrong, a text each; what each edge carried is appended to edges (audit.c). */
+json_t *audit(struct journal_view *view, json_t *edges);
 
 #endif

@@ -109,8 +109,8 @@ static void ring_write(const struct link_out *out, uint64_t at, const void *data
         memcpy(ring_of(out), (const uint8_t *)data + first, bytes - first);
 }
 
-/* Look where the reader is. Written is never more than a ring ahead of seen_read, so a reader that claims to be
- * ahead of the writer is not believed: no room, ever; its owner will be ended for silence. */
+/* Look where the reader is. Written is never more than a ring ahead of seen_read, so a reader that claims to
+ * be ahead of the writer is not believed: no room, ever; its owner will be ended for silence. */
 static bool has_room_now(struct link_out *out, uint64_t bytes) {
     uint64_t read = atomic_load(&out->theirs->read);
     if (out->written - read > RING_BYTES)

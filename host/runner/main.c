@@ -29,6 +29,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "telex-runner: %s\n", strerror(-err));
         return EXIT_SETUP;
     }
+    const char *faults = getenv(FAULTS_VARIABLE);
+    struct fault_page *page = faults ? fault_map(faults, argv[1], 0) : NULL;
+    unsetenv(FAULTS_VARIABLE);
     char lacks[256];
     err = sandbox_enter(argv + 3, argc - 3, lacks, sizeof(lacks));
     if (err < 0) {
@@ -47,6 +50,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "telex-runner: no shared memory with the host: %s\n", strerror(-err));
         return EXIT_SETUP;
     }
+    remote.faults = page;
     if (pthread_create(&hearer, NULL, hear_main, &remote) != 0) {
         fprintf(stderr, "telex-runner: no thread\n");
         return EXIT_SETUP;

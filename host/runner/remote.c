@@ -235,6 +235,10 @@ static telex_status host_open(const struct telex_host *host, telex_lease *out) {
     struct question q = {.stays = false};
     telex_status status = remote_ask(remote_of(host), m, NULL, 0, &q);
     if (status == TELEX_OK) {
+        struct fault_page *faults = remote_of(host)->faults;
+        const struct fault *fault = faults && !remote_of(host)->stage->process ? fault_of_open(faults) : NULL;
+        if (fault)
+            fault_strike(fault);
         *out = q.a;
         if (remote_lease_begin(remote_of(host), q.a) < 0)
             status =

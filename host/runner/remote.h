@@ -23,6 +23,7 @@
 #include <telex/stage.h>
 
 #include "../surroundings.h"
+#include "fault.h"
 #include "lease_table.h"
 #include "link.h"
 #include "setup.h"
@@ -89,6 +90,7 @@ struct remote {
     struct link_in in; /* the hearer's */
     struct setup setup;
     const struct telex_stage *stage;
+    struct fault_page *faults; /* NULL: none are planned */
     uint32_t n_outputs;
     const struct telex_port *outputs[64];
     void *self;

@@ -232,6 +232,28 @@ static void look_around(struct remote *remote) {
     remote_broken(remote, "life.surroundings", line);
 }
 
+/* True when a planned fault stands for the plugin's answer. */
+static bool strike_record(struct remote *remote, telex_lease lease, const struct telex_rec *rec,
+                          telex_status *status) {
+    struct telex_view view = {.size = sizeof(view)};
+    const struct telex_host *host = &remote->host;
+    if (!remote->faults || host->view(host, rec, &view) != TELEX_OK)
+        return false;
+    const struct fault *fault = fault_of_record(remote->faults, view.id, view.version);
+    if (!fault)
+        return false;
+    fault_strike(fault);
+    *status = host->fail(host, lease, fault->kind == FAULT_REJECT ? TELEX_REJECT : TELEX_RETRY,
+                         telex_text("a fault that `telex test` planned"));
+    return true;
+}
+
+static telex_status do_start(struct remote *remote) {
+    if (remote->faults && !remote->stage->process && fault_of_start(remote->faults))
+        return refuse(remote, "a fault that `telex test` planned");
+    return remote->stage->start ? remote->stage->start(remote->self) : TELEX_OK;
+}
+
 static void do_deliver(struct remote *remote, const struct work *work) {
     struct region_page *page = (struct region_page *)(void *)remote->ours.base;
     doing(remote, DOING_PROCESS);
@@ -245,7 +267,7 @@ static void do_deliver(struct remote *remote, const struct work *work) {
     }
     if (go == 0)
         status = TELEX_CANCELLED;
-    else if (remote->stage->process) {
+    else if (!strike_record(remote, work->lease, rec, &status) && remote->stage->process) {
         atomic_store_explicit(&remote->lease, work->lease, memory_order_relaxed);
         status = remote->stage->process(remote->self, work->lease, rec);
         look_around(remote);
@@ -282,7 +304,7 @@ static telex_status perform(struct remote *remote, const struct work *work) {
         return do_create(remote, work);
     case TO_START:
         doing(remote, DOING_START);
-        return remote->stage->start ? remote->stage->start(remote->self) : TELEX_OK;
+        return do_start(remote);
     case TO_DELIVER:
         do_deliver(remote, work);
         break;
