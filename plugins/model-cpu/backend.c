@@ -30,7 +30,7 @@ struct backend {
     const struct kernels *kernels;
     struct pool *pool;
     struct model *model; /* shared with every other backend of this file in the process */
-    char device[160];
+    char device[224];
 };
 
 struct backend_context {
@@ -54,6 +54,10 @@ const struct telex_option *const backend_options[] = {
             .initial = "fast", .choices = (const char *const[]){"fast", "exact", NULL},
             .doc = "fast: activations as integers of 15 or 8 bits, keys and values in float16; exact: all in "
                    "float32, several times slower, to measure by"),
+    TELEX_OPTION(.name = "kv", .type = TELEX_CHOICE, .offset = offsetof(struct backend_config, kv),
+                 .initial = "f16", .choices = (const char *const[]){"f16", "int8", NULL},
+                 .doc = "how keys and values are kept. int8: one scale for each head's row, half the memory, "
+                        "logits less exact"),
     TELEX_OPTION(.name = "packed_cache", .type = TELEX_BOOL,
                  .offset = offsetof(struct backend_config, packed_cache), .initial = "true",
                  .doc = "keep packed weights in ~/.cache/telex/packed, so that the model opens faster"),
@@ -76,20 +80,28 @@ static uint32_t threads_wanted(const struct backend_config *config) {
 static int open_parts(struct backend *b, struct model_fail *fail) {
     const char *named = getenv("TELEX_CPU"), *wish = named && *named ? named : b->config.cpu;
     const uint32_t n_threads = threads_wanted(&b->config);
+    const bool exact = strcmp(b->config.precision, "exact") == 0, small = strcmp(b->config.kv, "int8") == 0;
     struct packed_cache cache;
     const bool cached = b->config.packed_cache && packed_default(&cache);
     int err = cpu_choose(wish, &b->kernels, fail);
     char path[128];
 
-    if (!err && strcmp(b->config.precision, "exact") == 0)
-        b->kernels = b->kernels->exact;
+    if (!err)
+        cpu_describe(b->kernels, wish, path, sizeof(path));
+    if (!err && exact && small)
+        err = model_fail(fail, -EINVAL, "kv: int8 with precision: exact, which keeps float32; leave one out");
+    if (!err)
+        b->kernels = exact ? b->kernels->exact : small ? b->kernels->int8_kv : b->kernels;
     if (!err)
         err = model_open(b->config.path, n_threads, cached ? &cache : NULL, &b->model, fail);
     if (!err)
         err = pool_create(n_threads, &b->pool, fail);
     if (!err) {
-        cpu_describe(b->kernels, wish, path, sizeof(path));
-        snprintf(b->device, sizeof(b->device), "cpu %s, %u threads", path, n_threads);
+        snprintf(b->device, sizeof(b->device), "cpu %s%s, %u threads", path,
+                 exact   ? ", exact"
+                 : small ? ", int8 keys and values"
+                         : "",
+                 n_threads);
     }
     return err;
 }
@@ -139,7 +151,7 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
         .eos = tokenizer_eos(m->tokenizer),
         .add_bos = tokenizer_adds_bos(m->tokenizer),
         .weight_bytes = m->weight_bytes,
-        .kv_bytes_per_token = kv_bytes_per_token(&m->arch, b->kernels->kv_value_bytes),
+        .kv_bytes_per_token = kv_bytes_per_token(&m->arch, b->kernels),
         .arch = m->arch.name,
         .quant = m->quant,
         .device = b->device,

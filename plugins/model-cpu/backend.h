@@ -13,6 +13,7 @@ struct backend_config {
     int64_t threads; /* 0: as many as the machine has online */
     const char *cpu;
     const char *precision;
+    const char *kv;
     bool packed_cache;
     struct driver_options driver; /* the driver's, read by whoever opens it */
 };

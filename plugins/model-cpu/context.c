@@ -181,7 +181,7 @@ int context_open(const struct model *model, struct pool *pool, const struct kern
     ctx->n_seq = n_seq;
     find_terms(ctx);
     ctx->has_local = memchr(model->arch.is_local, 1, model->arch.n_layers) != NULL;
-    err = kv_init(&ctx->kv, &model->arch, kernels->kv_value_bytes, n_seq, n_tokens);
+    err = kv_init(&ctx->kv, &model->arch, kernels, n_seq, n_tokens);
     if (!err)
         err = init_fixed(ctx);
     if (err) {

@@ -86,24 +86,16 @@ static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const str
 
 /* ---- attention; pages are laid out as everywhere, in float32 ---- */
 
-static float *floats(uint16_t *page) {
-    return (float *)(void *)page;
-}
-
-static const float *page_floats(const uint16_t *page) {
-    return (const float *)(const void *)page;
-}
-
-static void key_put(uint16_t *page, uint32_t at, const float *key, uint32_t head_dim) {
-    float *tile = floats(page) + (size_t)(at / KV_TILE) * KV_TILE * head_dim;
+static void key_put(void *page, uint32_t at, const float *key, uint32_t head_dim) {
+    float *tile = (float *)page + (size_t)(at / KV_TILE) * KV_TILE * head_dim;
 
     for (uint32_t d = 0; d < head_dim; d++)
         tile[d * KV_TILE + at % KV_TILE] = key[d];
 }
 
-static void value_put(uint16_t *page, uint32_t at, const float *value, uint32_t head_dim) {
+static void value_put(void *page, uint32_t at, const float *value, uint32_t head_dim) {
     for (uint32_t d = 0; d < head_dim; d += 16)
-        memcpy(floats(page) + (size_t)d * KV_PAGE + 16 * at, value + d, 16 * sizeof(float));
+        memcpy((float *)page + (size_t)d * KV_PAGE + 16 * at, value + d, 16 * sizeof(float));
 }
 
 /* scores[p] = q . k[p] * scale for the 16 positions of one tile */
@@ -133,14 +125,14 @@ static void attend_head(const struct attend *job, uint32_t head) {
     float *scores = job->scores + (size_t)head * job->score_stride;
 
     for (uint32_t p = job->skip / KV_TILE * KV_TILE; p < job->n; p += KV_TILE)
-        score_tile(q, page_floats(job->k[p / KV_PAGE]) + (size_t)(p % KV_PAGE) * job->head_dim, job->head_dim,
-                   job->scale, scores + p);
+        score_tile(q, (const float *)job->k[p / KV_PAGE] + (size_t)(p % KV_PAGE) * job->head_dim,
+                   job->head_dim, job->scale, scores + p);
     softmax(scores, job->skip, job->n);
     for (uint32_t d = 0; d < job->head_dim; d += 16) {
         vf acc = vf_zero();
 
         for (uint32_t p = job->skip; p < job->n; p++) {
-            const float *v = page_floats(job->v[p / KV_PAGE]) + (size_t)d * KV_PAGE + 16 * (p % KV_PAGE);
+            const float *v = (const float *)job->v[p / KV_PAGE] + (size_t)d * KV_PAGE + 16 * (p % KV_PAGE);
 
             acc = vf_fma(vf_all(scores[p]), vf_load(v), acc);
         }

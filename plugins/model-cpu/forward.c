@@ -138,7 +138,7 @@ static void attend_heads(struct forward *f, uint32_t r, uint32_t head, uint32_t 
     const uint32_t kv_head = head / (a->n_heads / a->n_kv_heads), n = f->rows[r].pos + 1;
     const uint32_t first = arch_first_seen(a, layer, f->rows[r].pos), first_page = first / KV_PAGE;
     const size_t at = ((size_t)r * a->n_heads + head) * a->head_dim;
-    const uint16_t **k = f->page_list + (size_t)thread * 2 * f->max_pages, **v = k + f->max_pages;
+    const void **k = f->page_list + (size_t)thread * 2 * f->max_pages, **v = k + f->max_pages;
     const struct attend job = {
         .q = f->q + at,
         .out = f->heads.f32 + at,

@@ -43,7 +43,7 @@ struct forward {
     float *turn[N_ROPES]; /* (n, rope_dim / 2, 2) cosine and sine; the local one only with local layers */
     float *scores;        /* [threads] (query heads of a kv head, longest context) */
     size_t score_stride;
-    const uint16_t **page_list; /* [threads] (2, pages) */
+    const void **page_list; /* [threads] (2, pages) */
     uint32_t max_pages;
     float *logits;     /* (n_asked, n_vocab) */
     uint8_t *groups;   /* (n_asked, head groups): 1 where the row needs that group of the head */

@@ -151,17 +151,25 @@ static void quantise(struct acts *acts, uint32_t row, uint32_t first, uint32_t n
 #include "attention.h"
 #include "product.h"
 
-#define KERNELS_WITH(kernels_name, product)                                                                  \
+#define KERNELS_WITH(kernels_name, small, product, kv)                                                       \
     {                                                                                                        \
-        .name = (kernels_name), .exact = &TELEX_EXACT, .kv_value_bytes = sizeof(uint16_t),                   \
-        .rmsnorm = rmsnorm, .quantise = quantise, .matmul = (product), .swiglu = swiglu, .geglu = geglu,     \
-        .attend = attend, .key_put = key_put, .value_put = value_put,                                        \
+        .name = (kernels_name), .exact = &TELEX_EXACT, .int8_kv = (small), .rmsnorm = rmsnorm,               \
+        .quantise = quantise, .matmul = (product), .swiglu = swiglu, .geglu = geglu, kv                      \
     }
+#define KV_F16                                                                                               \
+    .kv_value_bytes = sizeof(uint16_t), .attend = attend_f16, .key_put = key_put_f16,                        \
+    .value_put = value_put_f16
+#define KV_INT8                                                                                              \
+    .kv_value_bytes = sizeof(int8_t), .kv_scale_bytes = sizeof(float), .attend = attend_int8,                \
+    .key_put = key_put_int8, .value_put = value_put_int8
 
-const struct kernels TELEX_KERNELS = KERNELS_WITH(TELEX_KERNELS_NAME, matmul);
+static const struct kernels int8_kv = KERNELS_WITH(TELEX_KERNELS_NAME " int8 kv", &int8_kv, matmul, KV_INT8);
+const struct kernels TELEX_KERNELS = KERNELS_WITH(TELEX_KERNELS_NAME, &int8_kv, matmul, KV_F16);
 
 #if defined(TELEX_TILES) /* the same, but for products of several rows */
 #include "product-amx.h"
 
-const struct kernels TELEX_TILES = KERNELS_WITH(TELEX_TILES_NAME, matmul_on_tiles);
+static const struct kernels tiles_int8_kv =
+    KERNELS_WITH(TELEX_TILES_NAME " int8 kv", &tiles_int8_kv, matmul_on_tiles, KV_INT8);
+const struct kernels TELEX_TILES = KERNELS_WITH(TELEX_TILES_NAME, &tiles_int8_kv, matmul_on_tiles, KV_F16);
 #endif

@@ -70,16 +70,18 @@ struct attend {
     uint32_t n;    /* positions in the pages, >= 1 */
     uint32_t skip; /* leading ones of the first page that are not looked at, < n and < KV_PAGE */
     float scale;
-    const uint16_t *const *k; /* per page: (4, head_dim, 16) f16 */
-    const uint16_t *const *v; /* per page: (head_dim / 16, 64, 16) f16 */
+    const void *const *k; /* per page, see kv.h */
+    const void *const *v;
 };
 
 enum { KV_TILE = 16 };
 
 struct kernels {
     const char *name;
-    const struct kernels *exact; /* the same in float32 (exact.c); NULL there */
-    uint32_t kv_value_bytes;     /* of a number in the pages: f16, or f32 where exact */
+    const struct kernels *exact;   /* the same in float32 (exact.c); NULL there */
+    const struct kernels *int8_kv; /* the same with keys and values of eight bits; NULL where exact */
+    uint32_t kv_value_bytes;       /* of a number in the pages: f16, int8, or f32 where exact */
+    uint32_t kv_scale_bytes; /* int8: of a position's scale, one for a head's key and one for its value */
 
     /* y = x / rms(x) * w. (n), n a multiple of 16 */
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t n, float eps);
@@ -95,8 +97,8 @@ struct kernels {
     void (*geglu)(float *gate, const float *up, size_t n);
     void (*attend)(const struct attend *job);
     /* Write one position's key, or value, of one kv head to its page. (head_dim) */
-    void (*key_put)(uint16_t *page, uint32_t at, const float *key, uint32_t head_dim);
-    void (*value_put)(uint16_t *page, uint32_t at, const float *value, uint32_t head_dim);
+    void (*key_put)(void *page, uint32_t at, const float *key, uint32_t head_dim);
+    void (*value_put)(void *page, uint32_t at, const float *value, uint32_t head_dim);
 };
 
 #if defined(TELEX_EXACT)

@@ -6,19 +6,27 @@
 #include <string.h>
 #include <sys/mman.h>
 
-size_t kv_bytes_per_token(const struct arch *arch, uint32_t value_bytes) {
-    return (size_t)2 * value_bytes * arch->n_layers * arch->n_kv_heads * arch->head_dim;
+/* A head's key, or value, at one position. */
+static size_t bytes_of(const struct arch *arch, const struct kernels *kernels) {
+    return (size_t)arch->head_dim * kernels->kv_value_bytes + kernels->kv_scale_bytes;
+}
+
+size_t kv_bytes_per_token(const struct arch *arch, const struct kernels *kernels) {
+    return 2 * bytes_of(arch, kernels) * arch->n_layers * arch->n_kv_heads;
 }
 
 /* Copy positions [from, to) within one page, of every layer and head. */
 static void copy_positions(void *arg, uint32_t dst, uint32_t src, uint32_t from, uint32_t to) {
     const struct kv *kv = arg;
-    const size_t size = kv->value_bytes;
+    const size_t size = kv->value_bytes, scales = (size_t)KV_PAGE * kv->head_dim * size;
+    const size_t scale = kv->scale_bytes;
 
     for (uint32_t i = 0; i < kv->n_layers * kv->n_kv_heads; i++) {
-        uint8_t *k = (uint8_t *)kv_keys(kv, dst, 0, i), *v = (uint8_t *)kv_values(kv, dst, 0, i);
-        const uint8_t *k_src = (uint8_t *)kv_keys(kv, src, 0, i),
-                      *v_src = (uint8_t *)kv_values(kv, src, 0, i);
+        uint8_t *k = kv_keys(kv, dst, 0, i), *v = kv_values(kv, dst, 0, i);
+        const uint8_t *k_src = kv_keys(kv, src, 0, i), *v_src = kv_values(kv, src, 0, i);
+
+        memcpy(k + scales + from * scale, k_src + scales + from * scale, (to - from) * scale);
+        memcpy(v + scales + from * scale, v_src + scales + from * scale, (to - from) * scale);
 
         for (uint32_t d = 0; d < kv->head_dim; d++)
             for (uint32_t p = from; p < to; p++) {
@@ -31,7 +39,8 @@ static void copy_positions(void *arg, uint32_t dst, uint32_t src, uint32_t from,
     }
 }
 
-int kv_init(struct kv *kv, const struct arch *arch, uint32_t value_bytes, uint32_t n_seq, uint32_t n_tokens) {
+int kv_init(struct kv *kv, const struct arch *arch, const struct kernels *kernels, uint32_t n_seq,
+            uint32_t n_tokens) {
     void *map;
     int err;
 
@@ -39,8 +48,10 @@ int kv_init(struct kv *kv, const struct arch *arch, uint32_t value_bytes, uint32
     kv->n_layers = arch->n_layers;
     kv->n_kv_heads = arch->n_kv_heads;
     kv->head_dim = arch->head_dim;
-    kv->value_bytes = value_bytes;
-    kv->page_bytes = kv_bytes_per_token(arch, value_bytes) * KV_PAGE;
+    kv->value_bytes = kernels->kv_value_bytes;
+    kv->scale_bytes = kernels->kv_scale_bytes;
+    kv->part_bytes = bytes_of(arch, kernels) * KV_PAGE;
+    kv->page_bytes = kv_bytes_per_token(arch, kernels) * KV_PAGE;
     err = pages_init(&kv->pages, n_seq, n_tokens, arch->n_context, copy_positions, kv);
     if (err)
         return err;

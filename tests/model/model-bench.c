@@ -226,9 +226,13 @@ static void multiply_piece(void *arg, size_t step, uint32_t piece, uint32_t thre
     atomic_fetch_add_explicit(&m->done, multiply_once(m->tiles), memory_order_relaxed);
 }
 
+static bool is_on_tiles(const char *kernels) {
+    return strncmp(kernels, "amx", 3) == 0 && kernels[3] != '-';
+}
+
 static int multiply(struct runner *r) {
     const uint32_t n = MULTIPLY_PIECES;
-    struct multiplying multiplying = {strcmp(r->kernels->name, "amx") == 0, 0};
+    struct multiplying multiplying = {is_on_tiles(r->kernels->name), 0};
     const struct lap lap = lap_begin();
     const int err = pool_walk(r->pool, 1, &n, multiply_piece, &multiplying);
 

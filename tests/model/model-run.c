@@ -26,6 +26,8 @@ int runner_open(struct runner *r, const char *path, uint32_t n_threads, uint32_t
         return report(&fail);
     if (getenv("TELEX_PRECISION") && strcmp(getenv("TELEX_PRECISION"), "exact") == 0)
         r->kernels = r->kernels->exact;
+    else if (getenv("TELEX_KV") && strcmp(getenv("TELEX_KV"), "int8") == 0)
+        r->kernels = r->kernels->int8_kv;
     if (model_open(path, n_threads ? n_threads : 1, dir ? &cache : NULL, &r->model, &fail) != 0)
         return report(&fail);
     if (pool_create(n_threads ? n_threads : 1, &r->pool, &fail) != 0)

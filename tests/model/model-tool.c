@@ -8,7 +8,7 @@
  * n_vocab) each model-tool bench FILE THREADS          see model-bench.c
  *
  * `logits` feeds CHUNK tokens a batch. All numbers are little-endian; TELEX_CPU picks the kernels,
- * TELEX_PRECISION=exact those in float32. */
+ * TELEX_PRECISION=exact those in float32, TELEX_KV=int8 keys and values of eight bits. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

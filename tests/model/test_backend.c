@@ -48,19 +48,24 @@ static telex_status note_failure(const struct telex_host *host, telex_lease leas
 static const struct telex_host host = {.size = sizeof(host), .log = hear, .fail = note_failure};
 
 static telex_status open_path(const char *path, void **self) {
+    const char *kv = getenv("TELEX_TINY_KV"); /* of model-cpu */
     msgpack_sbuffer buffer;
     msgpack_packer pk;
     telex_status status;
 
     msgpack_sbuffer_init(&buffer);
     msgpack_packer_init(&pk, &buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&pk, 3);
+    msgpack_pack_map(&pk, kv ? 4 : 3);
     msgpack_pack_str_with_body(&pk, "path", 4);
     msgpack_pack_str_with_body(&pk, path, strlen(path));
     msgpack_pack_str_with_body(&pk, "threads", 7);
     msgpack_pack_int64(&pk, 2);
     msgpack_pack_str_with_body(&pk, "cpu", 3);
     msgpack_pack_str_with_body(&pk, "auto", 4);
+    if (kv) {
+        msgpack_pack_str_with_body(&pk, "kv", 2);
+        msgpack_pack_str_with_body(&pk, kv, strlen(kv));
+    }
     status = class->open(&host, (struct telex_bytes){(const uint8_t *)buffer.data, buffer.size}, self);
     msgpack_sbuffer_destroy(&buffer);
     return status;
