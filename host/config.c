@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "option_value.h"
+#include "trust.h"
 
 enum { NAME_MAX_BYTES = 40, STAGES_MAX = 64, MODELS_MAX = 16 };
 
@@ -153,7 +154,8 @@ static char *read_address(struct build *b, const struct node *http, const char *
 }
 
 static void read_pipeline(struct build *b) {
-    static const char *const known[] = {"pipeline", "journal", "http", "drain", "models", "stages", "tests"};
+    static const char *const known[] = {"pipeline", "journal", "http",   "drain",
+                                        "plugins",  "models",  "stages", "tests"};
     static const char *const journal_known[] = {"path", "durability", "retention"};
     static const char *const http_known[] = {"listen", "admin"};
     static const char *const durabilities[] = {"full", "normal", "memory"};
@@ -438,30 +440,48 @@ static int by_place(const void *a, const void *b) {
                               : (x->column > y->column) - (x->column < y->column);
 }
 
-int config_check(const char *path, const char *const *overrides, struct registry *registry,
-                 struct config_errors *errors, struct config **out) {
+/* `lock_path`: NULL, or where to say which lock is to be written. */
+static int check(const char *path, const char *const *overrides, struct registry *registry,
+                 struct config_errors *errors, struct config **out, char **lock_path) {
     *out = NULL;
     struct node *root = tree_read(path, errors);
     if (!root)
         return (int)errors->count;
     for (int i = 0; overrides && overrides[i]; i++)
         tree_override(root, overrides[i], i + 1, errors);
-    struct build b = {errors, registry, calloc(1, sizeof(struct config)), root};
+    struct build b = {errors, registry, calloc(1, sizeof(struct config)), root, lock_path != NULL};
     if (!b.config)
         abort();
     b.config->path = copied(path);
     b.config->dir = folder_of(path);
     read_pipeline(&b);
-    read_models(&b);
-    read_stages(&b);
+    if (build_trust(&b)) { /* else it is not known whom to run, not even in a child */
+        read_models(&b);
+        read_stages(&b);
+    }
     node_destroy(root);
     if (errors->count > 0) {
         qsort(errors->items, errors->count, sizeof(*errors->items), by_place);
         config_destroy(b.config);
         return (int)errors->count;
     }
+    const struct trust *trust = registry_trust(registry);
+    if (lock_path)
+        *lock_path = trust && trust->lock_path ? copied(trust->lock_path)
+                                               : absolute_path(b.config->dir, "plugins.lock");
     *out = b.config;
     return 0;
+}
+
+int config_check(const char *path, const char *const *overrides, struct registry *registry,
+                 struct config_errors *errors, struct config **out) {
+    return check(path, overrides, registry, errors, out, NULL);
+}
+
+int config_check_unlocked(const char *path, struct registry *registry, struct config_errors *errors,
+                          struct config **out, char **lock_path) {
+    *lock_path = NULL;
+    return check(path, NULL, registry, errors, out, lock_path);
 }
 
 void config_place(const char *path, const char *key, int *line, int *column) {

@@ -10,6 +10,7 @@
  *     journal: {path: var/archive.journal, durability: full}   # full | normal | memory; retention: 30d
  *     http: {listen: 127.0.0.1:8080, admin: 127.0.0.1:8081}     # absent: no listener
  *     drain: 20s
+ *     plugins: {lock: plugins.lock, require: lock}              # none | lock | signature; keys: [...]
  *     models:
  *       desk: {plugin: model-cpu, options: {path: ...}}          # plugin: auto = the best that probes well
  *     stages:
@@ -112,14 +113,20 @@ struct config_errors {
 };
 void config_errors_finish(struct config_errors *errors); /* accepts a zeroed one */
 
-/* Load and check a config. `overrides` is a NULL-ended list of "path.to.key=value" texts from the command
- * line, or NULL; a value is YAML, so a list is "[a, b]". 0 and *out (config_destroy), or the number of
- * errors, in *errors (zeroed by the caller, finished by the caller). */
+/* Load and check a config; from then on the registry trusts what the config trusts. `overrides` is a
+ * NULL-ended list of "path.to.key=value" texts from the command line, or NULL; a value is YAML, so a list is
+ * "[a, b]". 0 and *out (config_destroy), or the number of errors, in *errors (zeroed by the caller, finished
+ * by the caller). */
 int config_check(const char *path, const char *const *overrides, struct registry *registry,
                  struct config_errors *errors, struct config **out);
 
-/* The same with the errors printed to `errors`, one a line, as "file:line:column: path: what is wrong;
- * remedy". */
+/* The same for a config whose lock is about to be written: it need not be there and is not asked. The path
+ * for it goes to *lock_path (free): `plugins.lock` of the config, or else a plugins.lock beside it. */
+int config_check_unlocked(const char *path, struct registry *registry, struct config_errors *errors,
+                          struct config **out, char **lock_path);
+
+/* The same as config_check with the errors printed to `errors`, one a line, as "file:line:column: path: what
+ * is wrong; remedy". */
 int config_load(const char *path, const char *const *overrides, struct registry *registry, FILE *errors,
                 struct config **out);
 void config_destroy(struct config *config);

@@ -10,6 +10,7 @@ struct build {
     struct registry *registry;    /* borrowed */
     struct config *config;        /* owned until it is handed over */
     const struct node *root;      /* borrowed */
+    bool relock;                  /* the lock is not asked */
 };
 
 enum { PATH_TEXT_BYTES = 512 };
@@ -35,6 +36,10 @@ int build_word(struct build *b, const struct node *map, const char *path, const 
  * where the plugin is named, for a required option that is missing. */
 struct telex_bytes build_options(struct build *b, const struct plugin_desc *plugin,
                                  const struct node *options, struct mark above, const char *path);
+
+/* Read `plugins`, which plugins are trusted, and hand it to the registry. False when it is wrong, and told
+ * (config_trust.c). */
+bool build_trust(struct build *b);
 
 /* Edges from the stages' `from`, with ports and schemas checked; then the whole graph (config_graph.c). */
 void build_edges(struct build *b, const struct node *stages);

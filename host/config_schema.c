@@ -227,6 +227,19 @@ static json_t *http_schema(void) {
     return object_schema(p, NULL);
 }
 
+static json_t *plugins_schema(void) {
+    static const char *const requires[] = {"none", "lock", "signature", NULL};
+    json_t *p = json_object();
+    json_object_set_new(p, "lock", text_schema("file that pins plugins, relative to the config"));
+    json_object_set_new(p, "require",
+                        words_schema(requires, "default: signature with keys, lock with a lock, else none"));
+    json_object_set_new(p, "keys",
+                        json_pack("{s:s,s:i,s:i,s:{s:s},s:s}", "type", "array", "minItems", 1, "maxItems", 64,
+                                  "items", "type", "string", "description",
+                                  "public keys that are trusted, as text or as files"));
+    return object_schema(p, NULL);
+}
+
 json_t *config_schema(struct registry *registry) {
     struct names names = {json_array(), json_array(), json_array(), json_array()};
     registry_each(registry, add_plugin, NULL, &names);
@@ -235,6 +248,7 @@ json_t *config_schema(struct registry *registry) {
     json_object_set_new(p, "journal", journal_schema());
     json_object_set_new(p, "http", http_schema());
     json_object_set_new(p, "drain", duration_schema("time to finish what is open when told to stop"));
+    json_object_set_new(p, "plugins", plugins_schema());
     json_object_set_new(p, "models",
                         json_pack("{s:s,s:o}", "type", "object", "additionalProperties",
                                   model_schema(names.models, names.model_rules)));

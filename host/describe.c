@@ -248,7 +248,7 @@ static void limit(int resource, rlim_t value) {
 }
 
 /* Only calls that are safe after fork in a program with threads. Does not return. */
-static void become_child(int out, const char *copy) {
+static void become_child(int out, const char *copy, int image) {
     char *argv[] = {"telex", PLUGIN_DESCRIBE_FLAG, (char *)copy, NULL};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
@@ -260,6 +260,8 @@ static void become_child(int out, const char *copy) {
     if (null >= 0)
         dup2(null, STDERR_FILENO);
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (image > 0)
+        fcntl(image, F_SETFD, 0); /* copy names it by its number */
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, CHILD_MS / 1000 + 1);
     limit(RLIMIT_NOFILE, CHILD_FILES);
@@ -348,14 +350,14 @@ static json_t *parse_about(const char *text, int status, int timed_out, char *wh
     return NULL;
 }
 
-json_t *describe_in_child(const char *copy, char *why, size_t why_size) {
+json_t *describe_in_child(const char *copy, int image, char *why, size_t why_size) {
     int pipe_fds[2], timed_out;
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return snprintf(why, why_size, "cannot be described: %s", strerror(errno)), NULL;
     int64_t deadline_ms = mono_ms() + CHILD_MS;
     pid_t pid = fork();
     if (pid == 0)
-        become_child(pipe_fds[1], copy);
+        become_child(pipe_fds[1], copy, image);
     close(pipe_fds[1]);
     if (pid < 0) {
         close(pipe_fds[0]);

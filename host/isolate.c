@@ -316,7 +316,7 @@ static telex_status set_up(struct isolate *iso, const struct isolate_spec *spec)
     struct telex_builder setup;
     struct message m = {.type = TO_CREATE};
     telex_status status = TELEX_FATAL;
-    int err = setup_write(spec, services_of(iso), &setup);
+    int err = setup_write(spec, &iso->images, services_of(iso), &setup);
     struct telex_bytes body = telex_build_body(&setup);
     pthread_mutex_lock(&iso->lock);
     bool answered = err == 0 && ask(iso, m, body.data, body.size, iso->create_timeout_ms, &status);
@@ -329,10 +329,18 @@ static telex_status set_up(struct isolate *iso, const struct isolate_spec *spec)
     return gone ? refuse(iso->host, "%s%s", iso->why, "") : status;
 }
 
+static void add_image(struct isolate_images *images, const struct plugin_desc *plugin) {
+    if (plugin->image > 0 && isolate_image_at(images, plugin->image) == 0 && images->n < ISOLATE_IMAGES_MAX)
+        images->fd[images->n++] = plugin->image;
+}
+
 telex_status isolate_create(const struct isolate_spec *spec, const struct telex_host *host, void **self) {
     struct isolate *iso = new_isolate(spec, host);
     if (!iso)
         return refuse(host, "out of memory%s%s", "", "");
+    add_image(&iso->images, spec->plugin);
+    for (size_t i = 0; i < spec->n_models; i++)
+        add_image(&iso->images, spec->models[i].plugin);
     int err = isolate_bounds(spec, &iso->bounds);
     if (err == 0)
         err = start_thread(iso);

@@ -48,7 +48,7 @@ struct isolate_spec {
     const struct isolate_model *models;
     size_t n_models;
     struct isolate_limits limits;
-    bool sandbox_off; /* leave out the bounds of runner/sandbox.h */
+    bool sandbox_off;          /* leave out the bounds of runner/sandbox.h */
     int64_t create_timeout_ms; /* loading, models and create; 0: 180 s */
     int64_t start_timeout_ms;  /* 0: 60 s */
     int64_t stop_timeout_ms;   /* stop, and again destroy, before the runner is killed; 0: 5 s */

@@ -19,6 +19,7 @@
 #include "isolate.h"
 #include "runner/lease_table.h"
 #include "runner/link.h"
+#include "runner/setup.h"
 
 enum { WHY_BYTES = 512, LINE_BYTES = 4096, METRICS_MAX = 64, ISOLATE_WORDS_MAX = 250 };
 
@@ -75,6 +76,7 @@ struct isolate {
     const struct telex_host *host; /* borrowed */
     char *name, *runner, *plugin;  /* owned */
     struct isolate_words bounds;   /* owned; runner/sandbox.h */
+    struct isolate_images images;  /* until isolate_create has returned */
     void (*died)(void *arg, const char *why);
     void *died_arg;
     void (*gather)(void *arg, bool begins);

@@ -25,7 +25,10 @@
 #include <telex-sdk/json.h>
 #include <telex-sdk/message.h>
 
-enum { FD_ABOVE = 16, LINES_PER_SECOND = 500 };
+enum { FD_ABOVE = 32, LINES_PER_SECOND = 500 };
+
+static_assert((int)FD_ABOVE > (int)FD_IMAGES + (int)ISOLATE_IMAGES_MAX,
+              "no number is taken before it was given");
 
 extern char **environ;
 
@@ -144,11 +147,12 @@ static int make_ends(struct isolate *iso, struct ends *ends) {
 }
 
 static int spawn_with(struct isolate *iso, const struct ends *ends, pid_t *pid) {
-    char parent[24];
+    char parent[24], n_images[12];
     char name[] = "telex-runner";
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-    char *argv[3 + ISOLATE_WORDS_MAX + 1] = {name, iso->name, parent};
-    memcpy(argv + 3, iso->bounds.items, (iso->bounds.n + 1) * sizeof(*argv));
+    snprintf(n_images, sizeof(n_images), "%d", iso->images.n);
+    char *argv[4 + ISOLATE_WORDS_MAX + 1] = {name, iso->name, parent, n_images};
+    memcpy(argv + 4, iso->bounds.items, (iso->bounds.n + 1) * sizeof(*argv));
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, all;
@@ -163,7 +167,9 @@ static int spawn_with(struct isolate *iso, const struct ends *ends, pid_t *pid) 
     err = err ? err : posix_spawnattr_setsigdefault(&attr, &all);
     for (int i = 0; i < FD_AFTER && !err; i++)
         err = posix_spawn_file_actions_adddup2(&actions, ends->fd[i], i);
-    err = err ? err : posix_spawn_file_actions_addclosefrom_np(&actions, FD_AFTER);
+    for (int i = 0; i < iso->images.n && !err; i++)
+        err = posix_spawn_file_actions_adddup2(&actions, iso->images.fd[i], FD_IMAGES + i);
+    err = err ? err : posix_spawn_file_actions_addclosefrom_np(&actions, FD_IMAGES + iso->images.n);
     err = err ? err : posix_spawn(pid, iso->runner, &actions, &attr, argv, environ);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&actions);

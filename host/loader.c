@@ -8,7 +8,9 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +21,16 @@
 #include "describe.h"
 #include "load_limit.h"
 #include "plugin_file.h"
+#include "trust.h"
 
 enum { WHY_BYTES = 1024, NAME_MAX_BYTES = 64, FILES_MAX = 1024 };
 
 /* A file that has been looked at. */
 struct seen {
     struct seen *next;
-    char *path; /* owned, absolute */
-    bool good;
+    char *path;     /* owned, absolute */
+    unsigned round; /* of the trust that it was asked about under */
+    bool good, distrusted;
     struct plugin_desc desc; /* when good */
     char why[WHY_BYTES];     /* when not */
 };
@@ -34,6 +38,9 @@ struct seen {
 struct registry {
     char **dirs; /* owned, NULL-ended */
     struct seen *seen;
+    struct trust *trust; /* owned; NULL: all plugins are */
+    unsigned round;      /* one higher for each new trust */
+    bool distrusts;
 };
 
 struct registry *registry_create(const char *const *dirs) {
@@ -67,6 +74,8 @@ static void forget(struct seen *seen) {
     free(seen->desc.doc);
     free(seen->desc.license);
     json_decref(seen->desc.about);
+    if (seen->desc.image > 0)
+        close(seen->desc.image);
     free(seen);
 }
 
@@ -80,7 +89,23 @@ void registry_destroy(struct registry *registry) {
     for (char **dir = registry->dirs; dir && *dir; dir++)
         free(*dir);
     free(registry->dirs);
+    trust_destroy(registry->trust);
     free(registry);
+}
+
+void registry_set_trust(struct registry *registry, struct trust *trust) {
+    registry->round += registry->trust || trust;
+    trust_destroy(registry->trust);
+    registry->trust = trust;
+    registry->distrusts = false;
+}
+
+const struct trust *registry_trust(const struct registry *registry) {
+    return registry->trust;
+}
+
+bool registry_distrusts(const struct registry *registry) {
+    return registry->distrusts;
 }
 
 /* ---- where plugins are ---- */
@@ -179,32 +204,60 @@ static int fill(struct plugin_desc *desc, const char *path, const struct plugin_
     return desc->name && desc->path && desc->sha256 && desc->version && desc->doc && desc->license ? 0 : -1;
 }
 
-static int describe(const char *path, struct plugin_desc *desc, char *why, size_t why_size) {
+#define IMAGE_PATH "/proc/self/fd/%d"
+
+/* Where the bytes are loaded from: *image in sealed memory, or a private copy. Gives a path. */
+static char *place(const struct registry *registry, const struct plugin_file *file, const char *name,
+                   int *image, char *why, size_t why_size) {
+    char *path = NULL;
+    *image = 0;
+    if (!registry->trust || registry->trust->require == TRUST_NONE)
+        return plugin_file_copy(file, name, why, why_size);
+    int fd = plugin_file_seal(file, name, why, why_size);
+    if (fd < 0)
+        return NULL;
+    *image = fd;
+    if (asprintf(&path, IMAGE_PATH, fd) < 0)
+        return snprintf(why, why_size, "out of memory"), NULL;
+    return path;
+}
+
+static int inspect(struct plugin_file *file, const char *name, char *why, size_t why_size) {
+    if (plugin_file_inspect(file, why, why_size) < 0)
+        return -1;
+    const char *own = json_string_value(json_object_get(file->manifest, "name"));
+    if (strcmp(own, name) == 0)
+        return 0;
+    snprintf(why, why_size, "calls itself '%s' in its manifest; name the file %s.so", own, own);
+    return -1;
+}
+
+/* Nothing of the file runs before it is trusted, and all that runs is what was read here. */
+static int describe(const struct registry *registry, struct seen *seen, char *why, size_t why_size) {
     struct plugin_file file;
     char name[NAME_MAX_BYTES + 1];
-    int err = -1;
-    plugin_name(path, name, sizeof(name));
+    int image = 0, err = -1;
+    json_t *about = NULL;
+    plugin_name(seen->path, name, sizeof(name));
     if (!*name)
         return snprintf(why, why_size, "is not called NAME.so; rename it"), -1;
-    if (plugin_file_read(&file, path, why, why_size) < 0)
+    if (plugin_file_read(&file, seen->path, why, why_size) < 0)
         return -1;
-    if (plugin_file_inspect(&file, why, why_size) < 0)
-        goto undo_file;
-    const char *own = json_string_value(json_object_get(file.manifest, "name"));
-    if (strcmp(own, name) != 0) {
-        snprintf(why, why_size, "calls itself '%s' in its manifest; name the file %s.so", own, own);
-        goto undo_file;
+    struct telex_bytes bytes = {file.data, file.size};
+    seen->distrusted = trust_check(registry->trust, name, seen->path, bytes, file.sha256, why, why_size) < 0;
+    if (!seen->distrusted && inspect(&file, name, why, why_size) == 0) {
+        char *from = place(registry, &file, name, &image, why, why_size);
+        about = from ? describe_in_child(from, image, why, why_size) : NULL;
+        free(from);
     }
-    char *copy = plugin_file_copy(&file, name, why, why_size);
-    json_t *about = copy ? describe_in_child(copy, why, why_size) : NULL;
-    free(copy);
-    if (!about)
-        goto undo_file;
-    if (about_check(about, file.manifest, why, why_size) < 0)
+    if (about && about_check(about, file.manifest, why, why_size) < 0)
         json_decref(about);
-    else
-        err = fill(desc, path, &file, about);
-undo_file:
+    else if (about)
+        err = fill(&seen->desc, seen->path, &file, about);
+    if (err == 0)
+        seen->desc.image = image;
+    else if (image > 0)
+        close(image);
     plugin_file_finish(&file);
     return err;
 }
@@ -215,14 +268,15 @@ static struct seen *look(struct registry *registry, const char *path) {
     if (!realpath(path, absolute))
         snprintf(absolute, sizeof(absolute), "%s", path);
     for (struct seen *seen = registry->seen; seen; seen = seen->next)
-        if (strcmp(seen->path, absolute) == 0)
+        if (seen->round == registry->round && strcmp(seen->path, absolute) == 0)
             return seen;
     struct seen *seen = calloc(1, sizeof(*seen));
     if (!seen || !(seen->path = strdup(absolute))) {
         free(seen);
         return NULL;
     }
-    seen->good = describe(absolute, &seen->desc, why, sizeof(why)) == 0;
+    seen->round = registry->round;
+    seen->good = describe(registry, seen, why, sizeof(why)) == 0;
     if (!seen->good)
         snprintf(seen->why, sizeof(seen->why), "%s: %.800s", path, why);
     seen->next = registry->seen;
@@ -349,6 +403,7 @@ const struct plugin_desc *registry_find(struct registry *registry, const char *n
         snprintf(why, why_size, "out of memory");
     else if (!seen->good)
         snprintf(why, why_size, "%s", seen->why);
+    registry->distrusts |= seen && seen->distrusted;
     while (search->n_words > 0)
         free((char *)search->words[--search->n_words]);
     free(search);
@@ -381,18 +436,13 @@ void registry_each(struct registry *registry, void (*good)(void *arg, const stru
 
 /* ---- loading ---- */
 
-/* Takes the library in for good: it is never closed. */
-static const void *open_class(const char *copy, const char *class_id, char *why, size_t why_size) {
+static const void *class_of(void *library, const char *class_id, char *why, size_t why_size) {
     char what[400];
     const char *found_id = NULL;
     const struct telex_plugin *(*entry)(uint32_t) = NULL;
-    void *library = dlopen(copy, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (library)
-        *(void **)&entry = dlsym(library, "telex_entry_v1");
-    if (!entry) {
-        const char *error = dlerror();
-        return snprintf(why, why_size, "cannot be loaded: %s", error ? error : "?"), NULL;
-    }
+    *(void **)&entry = dlsym(library, "telex_entry_v1");
+    if (!entry)
+        return snprintf(why, why_size, "has no telex_entry_v1"), NULL;
     const void *table = describe_class(entry(TELEX_ABI_MINOR), &found_id, what, sizeof(what));
     if (!table)
         return snprintf(why, why_size, "%s", what), NULL;
@@ -403,29 +453,85 @@ static const void *open_class(const char *copy, const char *class_id, char *why,
     return table;
 }
 
-const void *plugin_load_file(const char *path, const char *sha256, const char *name, const char *class_id,
-                             char *why, size_t why_size) {
+/* Takes the library in for good: it is never closed. */
+static void *open_library(const char *path) {
+    return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+/* A library that was loaded from memory. The dynamic loader knows it by the number of a descriptor, so that
+ * descriptor stays open, and the same bytes are taken in once. */
+struct in_memory {
+    struct in_memory *next;
+    char sha256[65];
+    void *library;
+};
+
+static struct in_memory *take_image(const struct plugin_desc *desc, char *why, size_t why_size) {
+    char path[64];
+    struct in_memory *new = calloc(1, sizeof(*new));
+    int fd = new ? fcntl(desc->image, F_DUPFD_CLOEXEC, 3) : -1;
+    if (fd < 0) {
+        snprintf(why, why_size, "cannot be loaded: %s", strerror(errno));
+        free(new);
+        return NULL;
+    }
+    snprintf(path, sizeof(path), IMAGE_PATH, fd);
+    snprintf(new->sha256, sizeof(new->sha256), "%s", desc->sha256);
+    new->library = open_library(path);
+    if (new->library)
+        return new;
+    snprintf(why, why_size, "cannot be loaded: %s", dlerror());
+    close(fd);
+    free(new);
+    return NULL;
+}
+
+static void *open_image(const struct plugin_desc *desc, char *why, size_t why_size) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct in_memory *all;
+    pthread_mutex_lock(&lock);
+    struct in_memory *one = all;
+    while (one && strcmp(one->sha256, desc->sha256) != 0)
+        one = one->next;
+    if (!one && (one = take_image(desc, why, why_size))) {
+        one->next = all;
+        all = one;
+    }
+    pthread_mutex_unlock(&lock);
+    return one ? one->library : NULL;
+}
+
+/* The library of the file, by its private copy. */
+static void *open_copy(const struct plugin_desc *desc, char *why, size_t why_size) {
     struct plugin_file file;
-    char what[600];
-    const void *table = NULL;
-    if (plugin_file_read(&file, path, what, sizeof(what)) < 0)
-        return snprintf(why, why_size, "%s: %s", path, what), NULL;
-    if (strcmp(file.sha256, sha256) != 0)
-        snprintf(what, sizeof(what), "has changed since it was described; start again to use the new file");
+    void *library = NULL;
+    if (plugin_file_read(&file, desc->path, why, why_size) < 0)
+        return NULL;
+    if (strcmp(file.sha256, desc->sha256) != 0)
+        snprintf(why, why_size, "has changed since it was described; start again to use the new file");
     else {
-        char *copy = plugin_file_copy(&file, name, what, sizeof(what));
-        struct load_limit limit;
-        load_limit_begin(&limit, name);
-        table = copy ? open_class(copy, class_id, what, sizeof(what)) : NULL;
-        load_limit_end(&limit);
+        char *copy = plugin_file_copy(&file, desc->name, why, why_size);
+        library = copy ? open_library(copy) : NULL;
+        if (copy && !library)
+            snprintf(why, why_size, "cannot be loaded: %s", dlerror());
         free(copy);
     }
     plugin_file_finish(&file);
-    if (!table)
-        snprintf(why, why_size, "%s: %s", path, what);
-    return table;
+    return library;
 }
 
 const void *plugin_load(const struct plugin_desc *desc, char *why, size_t why_size) {
-    return plugin_load_file(desc->path, desc->sha256, desc->name, desc->class_id, why, why_size);
+    char what[600] = "out of memory";
+    struct load_limit limit;
+    void *library = NULL;
+    load_limit_begin(&limit, desc->name);
+    if (desc->image == 0)
+        library = open_copy(desc, what, sizeof(what));
+    else if (plugin_image_check(desc->image, desc->sha256, what, sizeof(what)) == 0)
+        library = open_image(desc, what, sizeof(what));
+    const void *table = library ? class_of(library, desc->class_id, what, sizeof(what)) : NULL;
+    load_limit_end(&limit);
+    if (!table)
+        snprintf(why, why_size, "%s: %s", desc->path, what);
+    return table;
 }

@@ -3,12 +3,17 @@
  *
  * A plugin is described before it is trusted: its manifest is read from the file without loading it, then a
  * child process loads it, asks for its classes and prints what it found. Only then does the host (or a
- * runner) load it, from a private copy named by its sha256, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE, and never
- * unloads it. */
+ * runner) load it, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE, and never unloads it.
+ *
+ * What is loaded is never the file itself, which may change under a running program. It is a private copy
+ * named by its sha256; or, where a config says which plugins it trusts, the bytes that were checked in sealed
+ * memory, so that no one can put others in their place in between. The copy is there for debuggers and
+ * profilers, which find no symbols in memory. */
 #ifndef HOST_LOADER_H
 #define HOST_LOADER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <telex/plugin.h>
@@ -17,6 +22,8 @@
 struct plugin_desc {
     char *name, *path, *sha256; /* path: absolute, of the file found */
     char *version, *doc, *license;
+    int image; /* owned: a sealed memfd with the bytes that were checked, which is what is loaded; 0: none, a
+                * private copy is */
     const char *class_id; /* TELEX_CLASS_STAGE, _GENERATE or _MODEL */
     /* {"name","version","doc","class","role","flags":[],"max_outputs","probe",
      *  "ports":[{"name","direction","schemas":[]}],
@@ -41,6 +48,17 @@ void registry_destroy(struct registry *registry);
  * runs from a build tree, then the installed folder. Gives a NULL-ended list (free each, then the list). */
 char **registry_default_dirs(void);
 
+/* Only plugins that this allows are described and loaded from now on; what was described before is asked
+ * about anew and what it gave stays valid. Takes trust; NULL: all are allowed. */
+struct trust;
+void registry_set_trust(struct registry *registry, struct trust *trust);
+
+/* What was set last; borrowed, NULL: all are trusted. */
+const struct trust *registry_trust(const struct registry *registry);
+
+/* Whether registry_find has refused a plugin because it is not trusted. */
+bool registry_distrusts(const struct registry *registry);
+
 /* Describe a plugin by name ("cluster-story") or by path (has a slash). Borrowed from the registry. On
  * failure NULL and one clear line with the remedy in why. */
 const struct plugin_desc *registry_find(struct registry *registry, const char *name_or_path, char *why,
@@ -51,14 +69,10 @@ void registry_each(struct registry *registry, void (*good)(void *arg, const stru
                    void (*bad)(void *arg, const char *path, const char *why), void *arg);
 
 /* Load a described plugin into this process and give its one class table (struct telex_stage, telex_generate
- * or telex_model, by class_id). Refuses a file that changed since it was described. NULL with the reason in
- * why. [control] */
+ * or telex_model, by class_id). Reads name, path, sha256, class_id and image: a runner was only told these.
+ * Without an image it refuses a file that changed since it was described. NULL with the reason in why.
+ * [control] */
 const void *plugin_load(const struct plugin_desc *desc, char *why, size_t why_size);
-
-/* The same for a program that was only told what to load (a runner): the file at path must have this sha256.
- */
-const void *plugin_load_file(const char *path, const char *sha256, const char *name, const char *class_id,
-                             char *why, size_t why_size);
 
 /* The child's side of the description: load path, print the `about` object as JSON on stdout. Exit code.
  *

@@ -46,7 +46,7 @@ static void print_help(FILE *out) {
     for (const struct command *command = commands; command->name; command++)
         fprintf(out, "  %-11s %-24s %s\n", command->name, command->args, command->doc);
     fprintf(out,
-            "\n`telex COMMAND --help` explains one. Exit codes: 0 fine, 1 failed, 2 usage, 78 config.\n");
+            "\n`telex COMMAND --help` explains one. Exit codes: 0 fine, 1 failed, 2 usage, 77 not trusted, 78 config.\n");
 }
 
 static int unknown(const char *name) {

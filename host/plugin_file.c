@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -21,7 +22,7 @@
 #include <telex-sdk/id.h>
 
 #define FILE_MAX_BYTES ((off_t)512 << 20)
-enum { MANIFEST_MAX_BYTES = 64 << 10, UNUSED_MAX_S = 7 * 86400 };
+enum { MANIFEST_MAX_BYTES = 64 << 10, UNUSED_MAX_S = 7 * 86400, IMAGE_FD_MIN = 32 };
 
 static int refuse(char *why, size_t why_size, const char *what) {
     snprintf(why, why_size, "%s", what);
@@ -249,18 +250,22 @@ static bool holds(const char *path, const struct plugin_file *file) {
     return same;
 }
 
-static int write_whole(const char *path, const struct plugin_file *file) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0500);
-    if (fd < 0)
-        return -errno;
-    int err = 0;
-    for (size_t used = 0; used < file->size && err == 0;) {
+static int write_bytes(int fd, const struct plugin_file *file) {
+    for (size_t used = 0; used < file->size;) {
         ssize_t n = write(fd, file->data + used, file->size - used);
         if (n > 0)
             used += (size_t)n;
         else if (n == 0 || errno != EINTR)
-            err = n == 0 ? -EIO : -errno;
+            return n == 0 ? -EIO : -errno;
     }
+    return 0;
+}
+
+static int write_whole(const char *path, const struct plugin_file *file) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0500);
+    if (fd < 0)
+        return -errno;
+    int err = write_bytes(fd, file);
     if (close(fd) < 0 && err == 0)
         err = -errno;
     return err;
@@ -299,4 +304,43 @@ char *plugin_file_copy(const struct plugin_file *file, const char *name, char *w
         return NULL;
     }
     return strdup(path);
+}
+
+/* ---- the sealed image ---- */
+
+enum { IMAGE_SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+
+int plugin_image_check(int fd, const char *sha256, char *why, size_t why_size) {
+    struct stat st;
+    char there[65] = "";
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & IMAGE_SEALS) != IMAGE_SEALS || fstat(fd, &st) < 0 || st.st_size <= 0)
+        return refuse(why, why_size, "is not in sealed memory");
+    void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) {
+        snprintf(why, why_size, "cannot be read back from memory: %s", strerror(errno));
+        return -1;
+    }
+    struct telex_bytes bytes = {data, (uint64_t)st.st_size};
+    telex_sha256_hex(there, bytes);
+    munmap(data, (size_t)st.st_size);
+    return strcmp(there, sha256) == 0 ? 0 : refuse(why, why_size, "differs in memory from the file");
+}
+
+int plugin_file_seal(const struct plugin_file *file, const char *name, char *why, size_t why_size) {
+    int low = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), fd = -1;
+    int err = low < 0 ? -errno : write_bytes(low, file);
+    if (err == 0 && fcntl(low, F_ADD_SEALS, IMAGE_SEALS) < 0)
+        err = -errno;
+    if (err == 0 && (fd = fcntl(low, F_DUPFD_CLOEXEC, IMAGE_FD_MIN)) < 0)
+        err = -errno;
+    if (low >= 0)
+        close(low);
+    if (err < 0)
+        snprintf(why, why_size, "cannot be put into sealed memory: %s", strerror(-err));
+    else if (plugin_image_check(fd, file->sha256, why, why_size) < 0)
+        err = -1;
+    if (err < 0 && fd >= 0)
+        close(fd);
+    return err < 0 ? -1 : fd;
 }

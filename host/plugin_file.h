@@ -31,6 +31,15 @@ int plugin_file_inspect(struct plugin_file *file, char *why, size_t why_size);
  * there, and read them back to be sure. Gives the path (free); NULL with a clause in why. */
 char *plugin_file_copy(const struct plugin_file *file, const char *name, char *why, size_t why_size);
 
+/* The same bytes in memory that nobody can change any more, this process included: a sealed memfd, read back
+ * to be sure. Gives a descriptor of at least 32, above those that a runner is given; -1 with a clause in why.
+ */
+int plugin_file_seal(const struct plugin_file *file, const char *name, char *why, size_t why_size);
+
+/* Whether a descriptor, which came from another process, is sealed so and has these bytes. 0, or -1 with a
+ * clause in why. */
+int plugin_image_check(int fd, const char *sha256, char *why, size_t why_size);
+
 /* The folder of the private copies: chosen once, kept for the life of the process. NULL: none can be made. */
 const char *plugin_copies_folder(void);
 

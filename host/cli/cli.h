@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 /* Exit codes. */
-enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNTRUSTED = 77, EXIT_CONFIG = 78 };
 
 int cmd_run(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
@@ -37,6 +37,9 @@ int cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 /* A registry over registry_default_dirs, or NULL with a line on stderr. */
 struct registry;
 struct registry *cli_registry(void);
+
+/* The exit code of a config that was refused: UNTRUSTED where a plugin of its is not trusted, else CONFIG. */
+int cli_config_code(const struct registry *registry);
 
 /* A file or folder that belongs to the program: in the source tree when it runs from a build tree
  * (build/host/telex), else in the data folder of the installation. Gives the first that exists; NULL when none

@@ -32,6 +32,10 @@ struct registry *cli_registry(void) {
     return registry;
 }
 
+int cli_config_code(const struct registry *registry) {
+    return registry_distrusts(registry) ? EXIT_UNTRUSTED : EXIT_CONFIG;
+}
+
 char *cli_data_file(const char *in_source, const char *installed) {
     char exe[PATH_MAX], *path = NULL;
     ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);

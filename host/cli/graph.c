@@ -96,7 +96,7 @@ int cmd_graph(int argc, char **argv) {
     struct registry *registry = code == 0 ? cli_registry() : NULL;
     if (!registry)
         return code ? code : EXIT_FAILED;
-    code = config_load(path, NULL, registry, stderr, &config) == 0 ? EXIT_FINE : EXIT_CONFIG;
+    code = config_load(path, NULL, registry, stderr, &config) == 0 ? EXIT_FINE : cli_config_code(registry);
     if (code == EXIT_FINE)
         put_graph(config);
     config_destroy(config);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugins.c - `telex plugins [NAME]`: what is installed, or what one plugin takes and gives. */
+/* plugins.c - `telex plugins [NAME]`: what is installed, or what one plugin takes and gives; and the way to
+ * the commands that say which plugins are trusted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../loader.h"
+#include "../config.h"
+#include "../plugin_file.h"
 #include "cli.h"
+#include "plugins.h"
 
 struct plugins_args {
-    const char *name; /* NULL: all */
+    const char *name;   /* NULL: all */
+    const char *config; /* NULL: none is asked */
     int json;
 };
 
@@ -17,6 +21,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case 'j':
         args->json = 1;
+        return 0;
+    case 'c':
+        args->config = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (args->name)
@@ -28,17 +35,37 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
 }
 
-static const struct argp_option options[] = {{"json", 'j', NULL, 0, "print JSON", 0}, {0}};
-static const struct argp argp = {options,
-                                 parse,
-                                 "[NAME]",
-                                 "List the plugins that telex finds, or describe one by name or by path.\v"
-                                 "Folders are searched in the order of TELEX_PLUGIN_PATH (separated by "
-                                 "colons), then the build tree's or the "
-                                 "installed one.",
-                                 NULL,
-                                 NULL,
-                                 NULL};
+static const struct argp_option options[] = {
+    {"config", 'c', "CONFIG", 0,
+     "show only what this config's `plugins` trusts, and check signatures by its keys", 0},
+    {"json", 'j', NULL, 0, "print JSON", 0},
+    {0}};
+static const struct argp argp = {
+    .options = options,
+    .parser = parse,
+    .args_doc = "[NAME]",
+    .doc = "List the plugins that telex finds, or describe one by name or by path.\v"
+           "Folders are searched in the order of TELEX_PLUGIN_PATH (separated by colons), then the build "
+           "tree's or "
+           "the installed one. The signature of a plugin is none, good (by a key of the config), unknown (by "
+           "a key "
+           "that the config has not, or no config is given) or bad.\n\n"
+           "`telex plugins lock` pins plugins; `keygen`, `sign` and `verify` are about their signatures; "
+           "each has a "
+           "--help."};
+
+static void look_at_signature(const struct registry *registry, const struct plugin_desc *desc,
+                              struct signature_report *out) {
+    const struct trust *trust = registry_trust(registry);
+    struct plugin_file file;
+    char why[200];
+    *out = (struct signature_report){.state = SIGNATURE_NONE};
+    if (plugin_file_read(&file, desc->path, why, sizeof(why)) < 0)
+        return;
+    struct telex_bytes bytes = {file.data, file.size};
+    trust_signature(trust ? trust->keys : NULL, trust ? trust->n_keys : 0, desc->path, bytes, out);
+    plugin_file_finish(&file);
+}
 
 static const char *text_of(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
@@ -78,7 +105,20 @@ static void show_option(const json_t *option) {
     putchar('\n');
 }
 
-static void show_one(const struct plugin_desc *desc) {
+static void show_signature(const struct registry *registry, const struct plugin_desc *desc) {
+    struct signature_report report;
+    look_at_signature(registry, desc, &report);
+    printf("  signature %s", plugins_signature_word(&report));
+    if (*report.key)
+        printf(", key %s", report.key);
+    if (*report.comment)
+        printf(": %s", report.comment);
+    else if (report.state == SIGNATURE_BAD)
+        printf(": %s", report.why);
+    putchar('\n');
+}
+
+static void show_one(const struct registry *registry, const struct plugin_desc *desc) {
     size_t i;
     json_t *item;
     char *needs = joined(json_object_get(desc->about, "needs"));
@@ -91,6 +131,7 @@ static void show_one(const struct plugin_desc *desc) {
     if (needs && *needs)
         printf("  needs    %s\n", needs);
     free(needs);
+    show_signature(registry, desc);
     if (json_array_size(json_object_get(desc->about, "ports")) > 0)
         printf("  ports\n");
     json_array_foreach(json_object_get(desc->about, "ports"), i, item) {
@@ -104,17 +145,23 @@ static void show_one(const struct plugin_desc *desc) {
     json_array_foreach(json_object_get(desc->about, "options"), i, item) show_option(item);
 }
 
-static json_t *as_json(const struct plugin_desc *desc) {
+static json_t *as_json(const struct registry *registry, const struct plugin_desc *desc) {
+    struct signature_report report;
     json_t *out = json_deep_copy(desc->about);
     if (out) {
+        look_at_signature(registry, desc, &report);
         json_object_set_new(out, "path", json_string(desc->path));
         json_object_set_new(out, "sha256", json_string(desc->sha256));
+        json_object_set_new(out, "signature",
+                            json_pack("{s:s,s:s,s:s}", "state", plugins_signature_word(&report), "key",
+                                      report.key, "comment", report.comment));
     }
     return out;
 }
 
 /* What the tour over all plugins collects. */
 struct listing {
+    const struct registry *registry;
     int json;
     json_t *good, *bad;
 };
@@ -123,9 +170,13 @@ static void list_good(void *arg, const struct plugin_desc *desc) {
     const struct listing *listing = arg;
     const char *role = text_of(desc->about, "role");
     if (listing->json)
-        json_array_append_new(listing->good, as_json(desc));
-    else
-        printf("%-20s %-9s %-18s %s\n", desc->name, desc->version, *role ? role : desc->class_id, desc->doc);
+        json_array_append_new(listing->good, as_json(listing->registry, desc));
+    else {
+        struct signature_report report;
+        look_at_signature(listing->registry, desc, &report);
+        printf("%-20s %-9s %-18s %-8s %s\n", desc->name, desc->version, *role ? role : desc->class_id,
+               plugins_signature_word(&report), desc->doc);
+    }
 }
 
 static void list_bad(void *arg, const char *path, const char *why) {
@@ -137,7 +188,9 @@ static void list_bad(void *arg, const char *path, const char *why) {
 }
 
 static int list_all(struct registry *registry, int json) {
-    struct listing listing = {json, json_array(), json_array()};
+    struct listing listing = {registry, json, json_array(), json_array()};
+    if (!json)
+        printf("%-20s %-9s %-18s %-8s %s\n", "NAME", "VERSION", "KIND", "SIGNED", "WHAT IT DOES");
     registry_each(registry, list_good, list_bad, &listing);
     json_t *all = json_pack("{s:o,s:o}", "plugins", listing.good, "refused", listing.bad);
     if (json)
@@ -147,25 +200,50 @@ static int list_all(struct registry *registry, int json) {
     return EXIT_FINE;
 }
 
+static int show(struct registry *registry, const struct plugins_args *args) {
+    char why[1024];
+    if (!args->name)
+        return list_all(registry, args->json);
+    const struct plugin_desc *desc = registry_find(registry, args->name, why, sizeof(why));
+    if (!desc) {
+        fprintf(stderr, "telex plugins: %s\n", why);
+        return registry_distrusts(registry) ? EXIT_UNTRUSTED : EXIT_FAILED;
+    }
+    if (args->json)
+        cli_print_json(as_json(registry, desc));
+    else
+        show_one(registry, desc);
+    return EXIT_FINE;
+}
+
+/* The command below that argv[1] names, or NULL. */
+static int (*below(const char *name))(int, char **) {
+    return strcmp(name, "lock") == 0     ? plugins_lock
+           : strcmp(name, "keygen") == 0 ? plugins_keygen
+           : strcmp(name, "sign") == 0   ? plugins_sign
+           : strcmp(name, "verify") == 0 ? plugins_verify
+                                         : NULL;
+}
+
 int cmd_plugins(int argc, char **argv) {
     struct plugins_args args = {0};
-    char why[1024];
+    struct config *config = NULL;
+    int (*command)(int, char **) = argc > 1 ? below(argv[1]) : NULL;
+    if (command) {
+        char name[40];
+        snprintf(name, sizeof(name), "plugins %s", argv[1]);
+        argv[1] = name;
+        return command(argc - 1, argv + 1);
+    }
     int code = cli_parse(&argp, argc, argv, &args);
     struct registry *registry = code == 0 ? cli_registry() : NULL;
     if (!registry)
         return code ? code : EXIT_FAILED;
-    if (!args.name) {
-        code = list_all(registry, args.json);
-    } else {
-        const struct plugin_desc *desc = registry_find(registry, args.name, why, sizeof(why));
-        code = desc ? EXIT_FINE : EXIT_FAILED;
-        if (!desc)
-            fprintf(stderr, "telex plugins: %s\n", why);
-        else if (args.json)
-            cli_print_json(as_json(desc));
-        else
-            show_one(desc);
-    }
+    if (args.config && config_load(args.config, NULL, registry, stderr, &config) != 0)
+        code = cli_config_code(registry);
+    else
+        code = show(registry, &args);
+    config_destroy(config);
     registry_destroy(registry);
     return code;
 }

@@ -338,7 +338,7 @@ int cmd_replay(int argc, char **argv) {
     if (!registry)
         return EXIT_FAILED;
     if (config_load(a.config, a.overrides, registry, stderr, &config) != 0)
-        code = EXIT_CONFIG;
+        code = cli_config_code(registry);
     else {
         code = replay(&a, config);
         config_destroy(config);

@@ -72,8 +72,8 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "CONFIG",
     .doc = "Run a pipeline until it is told to stop (SIGTERM, ctrl-C).\v"
-           "Exit codes: 0 ended as asked, 1 a stage is down, 74 the journal cannot be written, 78 the config "
-           "is wrong.",
+           "Exit codes: 0 ended as asked, 1 a stage is down, 74 the journal cannot be written, 77 a "
+           "plugin is not trusted, 78 the config is wrong.",
 };
 
 struct signals {
@@ -185,7 +185,7 @@ int cmd_run(int argc, char **argv) {
     if (!registry)
         return EXIT_FAILED;
     if (config_load(a.config, a.overrides, registry, stderr, &config) != 0)
-        code = EXIT_CONFIG;
+        code = cli_config_code(registry);
     else {
         code = run(config, &a);
         config_destroy(config);

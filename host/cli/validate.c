@@ -51,7 +51,7 @@ static const struct argp argp = {
     "CONFIG",
     "Check a config against the installed plugins without running anything.\v"
     "Each error is one line: file:line:column: path: what is wrong; remedy. Exit code 0 "
-    "when there is none, 78 otherwise.",
+    "when there is none, 77 when a plugin is not one that `plugins` trusts, 78 otherwise.",
     NULL,
     NULL,
     NULL};
@@ -74,8 +74,9 @@ int cmd_validate(int argc, char **argv) {
     struct registry *registry = code == 0 ? cli_registry() : NULL;
     if (!registry)
         return code ? code : EXIT_FAILED;
-    code =
-        config_check(args.config, args.overrides, registry, &errors, &config) == 0 ? EXIT_FINE : EXIT_CONFIG;
+    code = config_check(args.config, args.overrides, registry, &errors, &config) == 0
+               ? EXIT_FINE
+               : cli_config_code(registry);
     for (size_t i = 0; i < errors.count && !args.json; i++) {
         const struct config_error *e = &errors.items[i];
         fprintf(stderr, "%s:%d:%d: %s: %s\n", e->file, e->line, e->column, e->path, e->text);

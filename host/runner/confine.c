@@ -17,14 +17,14 @@
 
 #include "link.h"
 
-int confine_early(pid_t host) {
+int confine_early(pid_t host, int n_images) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return -errno;
     if (getppid() != host)
         return -ESRCH;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
-    if (close_range(FD_AFTER, ~0u, 0) < 0)
+    if (close_range((unsigned)(FD_IMAGES + n_images), ~0u, 0) < 0)
         return -errno;
     signal(SIGPIPE, SIG_IGN);
     return 0;

@@ -19,12 +19,12 @@
 int main(int argc, char **argv) {
     static struct remote remote;
     pthread_t hearer;
-    if (argc < 3) {
+    if (argc < 4) {
         fprintf(stderr,
                 "telex-runner: started by telex for a stage with `isolation: process`, not by hand\n");
         return 2;
     }
-    int err = confine_early((pid_t)atol(argv[2]));
+    int err = confine_early((pid_t)atol(argv[2]), atoi(argv[3]));
     if (err < 0) {
         fprintf(stderr, "telex-runner: %s\n", strerror(-err));
         return EXIT_SETUP;
@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
     struct fault_page *page = faults ? fault_map(faults, argv[1], 0) : NULL;
     unsetenv(FAULTS_VARIABLE);
     char lacks[256];
-    err = sandbox_enter(argv + 3, argc - 3, lacks, sizeof(lacks));
+    err = sandbox_enter(argv + 4, argc - 4, lacks, sizeof(lacks));
     if (err < 0) {
         fprintf(stderr, "telex-runner: cannot bound this process: %s; `sandbox: off` leaves it out\n",
                 strerror(-err));

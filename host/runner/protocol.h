@@ -143,7 +143,8 @@ enum {
     FD_RUNNER_REGION = 5,
     FD_WAKE_RUNNER = 6,
     FD_WAKE_HOST = 7,
-    FD_AFTER = 8
+    FD_AFTER = 8,
+    FD_IMAGES = FD_AFTER /* plugins in sealed memory, as many as its command line says */
 };
 
 #endif

@@ -5,8 +5,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void build_plugin(struct telex_builder *b, const struct plugin_desc *plugin) {
+#include "protocol.h"
+
+static void build_int(struct telex_builder *b, const char *key, int64_t value) {
+    telex_build_key(b, key);
+    telex_build_int(b, value);
+}
+
+static void build_plugin(struct telex_builder *b, const struct plugin_desc *plugin,
+                         const struct isolate_images *images) {
     telex_build_map_begin(b);
+    build_int(b, "image", isolate_image_at(images, plugin->image));
     telex_build_key(b, "name");
     telex_build_text(b, plugin->name);
     telex_build_key(b, "path");
@@ -18,25 +27,29 @@ static void build_plugin(struct telex_builder *b, const struct plugin_desc *plug
     telex_build_map_end(b);
 }
 
-static void build_int(struct telex_builder *b, const char *key, int64_t value) {
-    telex_build_key(b, key);
-    telex_build_int(b, value);
-}
-
-static void build_model(struct telex_builder *b, const struct isolate_model *model) {
+static void build_model(struct telex_builder *b, const struct isolate_model *model,
+                        const struct isolate_images *images) {
     telex_build_map_begin(b);
     telex_build_key(b, "role");
     telex_build_text(b, model->role);
     telex_build_key(b, "name");
     telex_build_text(b, model->name);
     telex_build_key(b, "plugin");
-    build_plugin(b, model->plugin);
+    build_plugin(b, model->plugin, images);
     telex_build_key(b, "options");
     telex_build_bytes(b, model->options);
     telex_build_map_end(b);
 }
 
-int setup_write(const struct isolate_spec *spec, uint32_t services, struct telex_builder *b) {
+int isolate_image_at(const struct isolate_images *images, int fd) {
+    for (int i = 0; i < images->n; i++)
+        if (images->fd[i] == fd)
+            return FD_IMAGES + i;
+    return 0;
+}
+
+int setup_write(const struct isolate_spec *spec, const struct isolate_images *images, uint32_t services,
+                struct telex_builder *b) {
     telex_build_init(b);
     telex_build_map_begin(b);
     build_int(b, "services", services);
@@ -45,13 +58,13 @@ int setup_write(const struct isolate_spec *spec, uint32_t services, struct telex
     build_int(b, "files", (int64_t)spec->limits.files);
     build_int(b, "processes", (int64_t)spec->limits.processes);
     telex_build_key(b, "plugin");
-    build_plugin(b, spec->plugin);
+    build_plugin(b, spec->plugin, images);
     telex_build_key(b, "options");
     telex_build_bytes(b, spec->options);
     telex_build_key(b, "models");
     telex_build_array(b, (uint32_t)spec->n_models);
     for (size_t i = 0; i < spec->n_models; i++)
-        build_model(b, &spec->models[i]);
+        build_model(b, &spec->models[i], images);
     telex_build_map_end(b);
     return b->broken ? -ENOMEM : 0;
 }
@@ -66,6 +79,7 @@ static int read_plugin(const msgpack_object *map, struct plugin_desc *out) {
     out->name = text_of(map, "name");
     out->path = text_of(map, "path");
     out->sha256 = text_of(map, "sha256");
+    out->image = (int)telex_map_int(map, "image", 0);
     for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++)
         if (telex_bytes_equal(telex_map_text(map, "class"), classes[i]))
             out->class_id = classes[i];

@@ -7,8 +7,18 @@
 
 #include "../isolate.h"
 
+/* The plugins in sealed memory that a runner is started with: the i-th is its descriptor FD_IMAGES + i. */
+enum { ISOLATE_IMAGES_MAX = 17 };
+struct isolate_images {
+    int fd[ISOLATE_IMAGES_MAX]; /* the host's; borrowed */
+    int n;
+};
+/* The runner's number of the host's descriptor; 0 for one that is not among them, such as 0. */
+int isolate_image_at(const struct isolate_images *images, int fd);
+
 /* Write the map. `services`: SERVICE_ bits that the host has. 0 or -ENOMEM. */
-int setup_write(const struct isolate_spec *spec, uint32_t services, struct telex_builder *out);
+int setup_write(const struct isolate_spec *spec, const struct isolate_images *images, uint32_t services,
+                struct telex_builder *out);
 
 /* The runner's copy of a spec. Owned, setup_finish. */
 struct setup {

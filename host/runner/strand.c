@@ -176,10 +176,6 @@ static void learn_ports(struct remote *remote) {
             remote->outputs[remote->n_outputs++] = *p;
 }
 
-static const void *load_plugin(const struct plugin_desc *plugin, char *why, size_t why_size) {
-    return plugin_load_file(plugin->path, plugin->sha256, plugin->name, plugin->class_id, why, why_size);
-}
-
 static telex_status do_create(struct remote *remote, const struct work *work) {
     char why[512];
     doing(remote, DOING_LOAD);
@@ -189,7 +185,7 @@ static telex_status do_create(struct remote *remote, const struct work *work) {
         return refuse(remote, "the runner does not understand its set-up");
     if (confine_limits(&remote->setup.limits, why, sizeof(why)) < 0)
         return refuse(remote, why);
-    remote->stage = load_plugin(&remote->setup.plugin, why, sizeof(why));
+    remote->stage = plugin_load(&remote->setup.plugin, why, sizeof(why));
     if (!remote->stage)
         return refuse(remote, why);
     learn_ports(remote);

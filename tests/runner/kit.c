@@ -99,8 +99,7 @@ void life_init(struct life *life, const char *plugin, const char *act, int64_t a
     memset(life, 0, sizeof(*life));
     life->plugin = kit_plugin(plugin);
     life->options = kit_options(act, at);
-    life->class =
-        plugin_load_file(life->plugin.path, life->plugin.sha256, plugin, TELEX_CLASS_STAGE, why, sizeof(why));
+    life->class = plugin_load(&life->plugin, why, sizeof(why));
     if (!life->class)
         fprintf(stderr, "%s: %s\n", plugin, why);
     assert(life->class);

@@ -53,5 +53,5 @@ def test_a_runner_started_by_hand_says_what_it_is_for():
 
 
 def test_a_runner_whose_parent_is_another_process_ends():
-    ran = subprocess.run([os.environ["TELEX_RUNNER"], "stage", "1"], capture_output=True, text=True, timeout=30)
+    ran = subprocess.run([os.environ["TELEX_RUNNER"], "stage", "1", "0"], capture_output=True, text=True, timeout=30)
     assert ran.returncode == 73
