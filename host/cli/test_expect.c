@@ -474,7 +474,7 @@ void test_expect_check(const struct test_plan *plan, const char *path, struct co
     static const char *const numbers[] = {"exit", "quarantined", "published"}, *const audits[] = {"clean",
                                                                                                   "any"};
     const struct node *expect = plan->expect, *quarantine = node_get(expect, "quarantine");
-    struct build b = {errors, NULL, NULL, NULL};
+    struct build b = {.errors = errors};
     char below[PATH_TEXT_BYTES];
     if (!expect)
         return;

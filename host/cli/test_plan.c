@@ -412,7 +412,7 @@ static char *folder_of(const char *path) {
 int test_file_read(struct test_file *file, const char *path, const char *state, const char *const *overrides,
                    struct registry *registry, struct config_errors *errors) {
     static const char *const known[] = {"config", "env", "set", "tests"};
-    struct build b = {errors, registry, NULL, NULL};
+    struct build b = {.errors = errors, .registry = registry};
     memset(file, 0, sizeof(*file));
     file->path = strdup(path);
     setenv("TELEX_STATE", state, 1);
