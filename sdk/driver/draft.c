@@ -153,23 +153,31 @@ static void follow(const struct draft_index *x, uint32_t place, struct draft_mat
     out->whole = source < x->n_ends;
 }
 
-bool draft_find(const struct draft_index *x, struct draft_match *out) {
-    uint32_t best = 0, best_place = 0, looked = 0;
-    if (x->n - x->text_at < DRAFT_KEY_BYTES)
-        return false;
+/* The longest agreement, and its place, of those that another byte than `except` follows (-1: any does). */
+static uint32_t longest(const struct draft_index *x, int except, uint32_t *best_place) {
+    uint32_t best = 0, looked = 0;
     for (uint32_t at = x->newest[bucket_of(x, x->n)]; at && looked < LOOKED_AT_MAX;
          at = x->older[at - 1], looked++) {
         uint32_t place = at - 1;
         uint32_t n = place == x->n ? 0 : agreement(x, place);
-        if (n > best && !is_end(x, place)) {
+        if (n > best && !is_end(x, place) && x->bytes[place] != except) {
             best = n;
-            best_place = place;
+            *best_place = place;
         }
     }
-    if (best < DRAFT_KEY_BYTES)
+    return best < DRAFT_KEY_BYTES ? 0 : best;
+}
+
+bool draft_find(const struct draft_index *x, struct draft_match *out) {
+    uint32_t place = 0, other = 0;
+    if (x->n - x->text_at < DRAFT_KEY_BYTES)
         return false;
-    follow(x, best_place, out);
+    const uint32_t best = longest(x, -1, &place);
+    if (best == 0)
+        return false;
+    follow(x, place, out);
     out->matched = best;
+    out->rival = longest(x, x->bytes[place], &other);
     return out->n > 0;
 }
 
@@ -177,6 +185,6 @@ bool draft_start(const struct draft_index *x, uint32_t i, struct draft_match *ou
     if (i >= x->n_starts)
         return false;
     follow(x, x->starts[i], out);
-    out->matched = 0;
+    out->matched = out->rival = 0;
     return out->n > 0;
 }

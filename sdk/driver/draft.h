@@ -34,6 +34,7 @@ struct draft_index {
 struct draft_match {
     const uint8_t *bytes; /* borrowed until the index changes */
     uint32_t n, matched;  /* bytes that agree before it; 0: the beginning of a draft */
+    uint32_t rival;       /* bytes that agree before the best place with another byte behind it; 0: none */
     bool whole;           /* the source ends behind these bytes */
 };
 

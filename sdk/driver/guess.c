@@ -11,13 +11,21 @@ enum { TAIL_BYTES = 160, FORCED_BEHIND = 16, TOKENS_MAX = 192 };
 
 /* ---- chances ---- */
 
-static const float first_chance[GUESS_CLASSES] = {0.3f, 0.35f, 0.45f, 0.5f, 0.6f, 0.7f, 0.8f};
-static const float LEARN = 1.0f / 12;
+/* Before anything is known: as on recorded dispatches of a small model, a little less. */
+static const float first_chance[GUESS_CLASSES] = {0.4f, 0.5f, 0.5f, 0.55f, 0.7f, 0.75f, 0.8f, 0.9f, 0.92f};
+static const float LEARN = 1.0f / 32;
 
-static uint8_t class_for(uint32_t matched) {
-    static const uint32_t upto[GUESS_CLASSES - 1] = {3, 5, 8, 12, 20, 40};
-    uint8_t c = 0;
-    while (c < GUESS_CLASSES - 1 && matched > upto[c])
+enum { CLASS_START, CLASS_RIVALS, CLASS_MATCHED };
+
+/* `matched` bytes agree before the draft, and `at` bytes of it come before the token. */
+static uint8_t class_for(const struct draft_match *match, uint32_t at) {
+    static const uint32_t upto[GUESS_CLASSES - CLASS_MATCHED - 1] = {3, 5, 8, 12, 20, 40};
+    uint8_t c = CLASS_MATCHED;
+    if (at == 0 && match->matched == 0)
+        return CLASS_START;
+    if (at == 0 && match->rival > 0)
+        return CLASS_RIVALS;
+    while (c < GUESS_CLASSES - 1 && match->matched + at > upto[c - CLASS_MATCHED])
         c++;
     return c;
 }
@@ -57,7 +65,7 @@ static uint32_t fitting_bytes(const struct guess_place *p, const struct draft_ma
 }
 
 static void cut_tokens(const struct guess_place *p, const struct guess_record *record, const uint8_t *bytes,
-                       uint32_t n, bool open, uint32_t matched, struct guess *out) {
+                       uint32_t n, bool open, const struct draft_match *match, struct guess *out) {
     int32_t ids[TOKENS_MAX];
     const struct vocab *v = p->vocab;
     int64_t count = p->model_class->tokenize(p->model, (struct telex_bytes){bytes, n}, 0, ids, TOKENS_MAX);
@@ -71,7 +79,7 @@ static void cut_tokens(const struct guess_place *p, const struct guess_record *r
             return; /* the tokenizer spells it otherwise, as with a space before it */
         if (open && at + size == n)
             return;
-        uint8_t class_of = class_for(matched + at);
+        uint8_t class_of = class_for(match, at);
         chance *= record->right[class_of];
         out->ids[out->n] = ids[i];
         out->class_of[out->n] = class_of;
@@ -90,12 +98,16 @@ void guess_make(const struct guess_place *p, const struct guess_record *record, 
         return;
     uint32_t n = fitting_bytes(p, &match, bytes, &open);
     if (n > 0)
-        cut_tokens(p, record, bytes, n, open, match.matched, out);
+        cut_tokens(p, record, bytes, n, open, &match, out);
 }
 
 /* ---- costs ---- */
 
-static const float COST_LEARN = 0.2f;
+/* Other work on the machine makes a batch slower, nothing makes it faster than it is: a lower time counts for
+ * more than a higher one. */
+static const float COST_FALLS = 0.5f, COST_RISES = 0.05f;
+/* What drafts must promise over none. */
+static const double WORTH_DRAFTING = 1.05;
 
 /* The slot of a batch, and the rows that it stands for. */
 static uint32_t slot_of(uint32_t n_rows) {
@@ -117,14 +129,22 @@ static bool known(const struct guess_costs *costs, uint32_t slot) {
 
 void guess_timed(struct guess_costs *costs, uint32_t n_rows, double ms) {
     uint32_t slot = slot_of(n_rows);
-    if (slot >= GUESS_COST_ROWS) /* as a batch of exactly that many rows */
+    ms = ms > 0.001 ? ms : 0.001; /* the clock's step */
+    if (slot >= GUESS_COST_ROWS)  /* as a batch of exactly that many rows */
         ms *= rows_of(slot) / n_rows;
-    float *cost = &costs->ms[slot];
-    *cost = known(costs, slot) ? *cost + COST_LEARN * ((float)ms - *cost) : (float)ms;
+    float *cost = &costs->ms[slot], change = (float)ms - *cost;
+    *cost = known(costs, slot) ? *cost + (change < 0 ? COST_FALLS : COST_RISES) * change : (float)ms;
     costs->at[slot] = ++costs->count;
 }
 
-double guess_cost(const struct guess_costs *costs, uint32_t n_rows) {
+/* The cost of rows before it is known, in any unit: each is a quarter of a batch of one. A guess too low
+ * would keep itself up: batches of so many rows would be all that is ever timed. */
+static double supposed(double n_rows) {
+    return 3.0 + n_rows;
+}
+
+/* From the times of this slot and its neighbours. */
+static double between(const struct guess_costs *costs, uint32_t n_rows) {
     const uint32_t n = GUESS_COST_SLOTS, slot = slot_of(n_rows);
     uint32_t below = slot, above = slot + (slot < GUESS_COST_ROWS ? 0 : 1);
     while (below > 0 && !known(costs, below))
@@ -135,12 +155,20 @@ double guess_cost(const struct guess_costs *costs, uint32_t n_rows) {
     if (below == slot && slot < GUESS_COST_ROWS)
         return low;
     if (below == 0 && above == n)
-        return 0.0;
+        return supposed(n_rows);
     if (below == 0)
-        return costs->ms[above]; /* fewer rows never cost more */
-    if (above == n)              /* not known: as if each row cost a sixth of a batch of one */
-        return low * (1.0 + (n_rows - low_rows) / (5.0 + low_rows));
+        return costs->ms[above] * supposed(n_rows) / supposed(rows_of(above));
+    if (above == n)
+        return low * supposed(n_rows) / supposed(low_rows);
     return low + (costs->ms[above] - low) * (n_rows - low_rows) / (rows_of(above) - low_rows);
+}
+
+double guess_cost(const struct guess_costs *costs, uint32_t n_rows) {
+    double cost = between(costs, n_rows);
+    for (uint32_t slot = slot_of(n_rows) + 1; slot < GUESS_COST_SLOTS; slot++)
+        if (known(costs, slot) && costs->ms[slot] < cost) /* fewer rows never cost more */
+            cost = costs->ms[slot];
+    return cost;
 }
 
 /* The job whose next drafted token is most likely right, or n. */
@@ -156,13 +184,13 @@ static uint32_t most_promising(const struct guess *const *guesses, uint32_t n, c
 void guess_lengths(const struct guess_costs *costs, const struct guess *const *guesses, uint32_t n,
                    uint32_t base, uint32_t n_sure, uint32_t room, uint32_t *length) {
     double cost = guess_cost(costs, base), tokens = n_sure;
-    double best_rate = cost > 0.0 ? tokens / cost : 0.0;
+    double best_rate = WORTH_DRAFTING * tokens / cost;
     uint32_t best = 0, added = 0, i;
     memset(length, 0, n * sizeof(*length));
     while (added < room && (i = most_promising(guesses, n, length)) < n) {
         tokens += guesses[i]->chance[length[i]++];
         cost = guess_cost(costs, base + ++added);
-        double rate = cost > 0.0 ? tokens / cost : 0.0;
+        double rate = tokens / cost;
         if (rate >= best_rate) {
             best_rate = rate;
             best = added;

@@ -12,7 +12,7 @@
 
 enum {
     GUESS_MAX = 16,       /* tokens drafted for one job in one batch */
-    GUESS_CLASSES = 7,    /* of a drafted token, by the bytes that agree before it */
+    GUESS_CLASSES = 9,    /* of a drafted token: first of a string, of several matches, by bytes that agree */
     GUESS_COST_ROWS = 64, /* batches of up to so many rows are timed apart */
     GUESS_COST_STEPS = 8, /* larger ones by powers of two */
     GUESS_COST_SLOTS = GUESS_COST_ROWS + GUESS_COST_STEPS,
@@ -58,7 +58,7 @@ struct guess_costs {
 
 void guess_timed(struct guess_costs *costs, uint32_t n_rows, double ms);
 
-/* The expected time of a batch of n rows, in ms; 0 before anything was timed. */
+/* The expected time of a batch of n >= 1 rows, in ms; in some other unit before anything was timed. */
 double guess_cost(const struct guess_costs *costs, uint32_t n_rows);
 
 /* How many drafted tokens each job gets, so that the batch's expected tokens per second are most. `base` rows

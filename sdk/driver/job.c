@@ -417,11 +417,12 @@ void job_answer(struct job *job, struct job_tools *tools) {
         if (!is_next(job, first, choice))
             break;
         take_answer(job, tools, choice);
-        if (i + 1 == job->n_choices)
+        if (i == job->guess.n)
             break;
-        bool right =
-            job->tokens.n > choice->at && job->tokens.items[choice->at] == job->ahead[choice->at - first->at];
+        bool right = job->tokens.n > choice->at && job->tokens.items[choice->at] == job->guess.ids[i];
         guess_learn(&tools->record, job->guess.class_of[i], right);
+        if (i + 1 == job->n_choices) /* it was guessed only: what was right is seen all the same */
+            break;
         job->n_accepted += right;
         tools->accepted_tokens += right;
         if (!right)

@@ -28,8 +28,7 @@ enum {
     PLANNED_MAX = 256   /* jobs whose drafts are weighed against each other */
 };
 
-static const float FIRST_CHANCE =
-    0.3f; /* a drafted token that rides along with a prompt is right more often */
+static const float FIRST_CHANCE = 0.5f; /* of a drafted token that rides along with a prompt */
 
 int64_t driver_now_us(void) {
     struct timespec t;
@@ -280,8 +279,9 @@ static void plan_drafts(struct driver *d) {
         of[i]->n_drafts = length[i];
 }
 
-/* Jobs that write come first, then prompts in the order of arrival, at most a chunk in all. */
-static uint32_t fill_batch(struct driver *d) {
+/* Jobs that write come first, then prompts in the order of arrival, at most a chunk in all. How many rows,
+ * and how many of them are of prompts. */
+static uint32_t fill_batch(struct driver *d, uint32_t *n_prompts) {
     uint32_t n = 0, prompts = 0, later = 0;
     for (uint32_t i = 0; i < d->n_sequences; i++) {
         d->sequences[i].n_batch = 0;
@@ -301,6 +301,7 @@ static uint32_t fill_batch(struct driver *d) {
         n += count;
         prompts += count;
     }
+    *n_prompts = prompts;
     return n;
 }
 
@@ -366,7 +367,7 @@ static void take_answers(struct driver *d, uint32_t n) {
 }
 
 static void run_batch(struct driver *d) {
-    uint32_t n = fill_batch(d);
+    uint32_t n_prompts, n = fill_batch(d, &n_prompts);
     if (n == 0)
         return;
     struct telex_batch batch = {
@@ -379,7 +380,7 @@ static void run_batch(struct driver *d) {
         start_us = driver_now_us();
         status = d->model_class->decode(d->context, &batch);
     }
-    if (status == TELEX_OK)
+    if (status == TELEX_OK && n_prompts == 0) /* rows of prompts are cheaper: few of them need the head */
         guess_timed(&d->costs, n, (double)(driver_now_us() - start_us) / 1000.0);
     d->n_undone = status == TELEX_CANCELLED ? d->n_undone + 1 : 0;
     if (status == TELEX_OK)

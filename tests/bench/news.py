@@ -2,13 +2,15 @@
 """The news job: what each of the decode's features saves on recorded stories, with the same tokens.
 
     news.py [--build BUILD] [--models NAME,NAME] [--groups 5] [--budget SECONDS] [--configs NAME,...]
-            [--stories NAME,...] [--waves N] [--jobs N] [--threads 0]
+            [--stories NAME,...] [--waves N] [--jobs N] [--jobs-of NAME] [--threads 0] [--under COMMAND]
 
 Twenty stories of the Reuters archive go through the real desk once for each model (`telex stage write-transformer`); the
 driver's option `record` keeps its jobs. They lie in five groups of four; a group of two stories and their next versions
 holds the pattern that prefix reuse is for. The jobs then run again under every configuration, group by group, so that
 configurations alternate. A story hands in a wave of jobs and waits for it, as the desk does. Every run's token ids are
-compared with those recorded: one other id, and the benchmark fails.
+compared with those recorded: one other id, and the benchmark fails. Recording is dear for a large model: with --jobs-of
+another model's jobs run, those of the first wave, which hold nothing that a model wrote but a former version's drafts; the
+ids that count are then those of `plain`. --jobs cuts every story alike, for all configurations.
 
 What was measured is kept in the cache, under the sums of the programs that were measured, and is not measured again;
 --budget ends a call early, and the next one goes on. No text of the archive leaves the cache."""
@@ -49,7 +51,7 @@ class Telex:
     def __init__(self, args):
         self.build = pathlib.Path(args.build).resolve()
         self.env = os.environ | {"TELEX_PLUGIN_PATH": str(self.build / "plugins")}
-        self.threads = args.threads
+        self.threads, self.under = args.threads, args.under.split()
 
     def stage(self, name, lines, *options):
         done = subprocess.run([self.build / "host" / "telex", "stage", name, *options], input="".join(lines),
@@ -59,7 +61,7 @@ class Telex:
     def replay(self, jobs, at_once, options):
         program = self.build / "tests" / "driver" / "news-replay"
         pairs = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in options.items()]
-        done = subprocess.run([program, self.build / "plugins" / "model-cpu", jobs, str(at_once), f"threads={self.threads}", *pairs],
+        done = subprocess.run([*self.under, program, self.build / "plugins" / "model-cpu", jobs, str(at_once), f"threads={self.threads}", *pairs],
                               capture_output=True, text=True, env=self.env)
         if done.returncode:
             sys.exit(f"news-replay failed: {done.stderr[-2000:]}")
@@ -88,13 +90,15 @@ def lengths(story, records):
 class Recorder:
     """Records stories as they are wanted; a story that asks the model nothing is no story for this benchmark."""
 
-    def __init__(self, telex, model, records):
-        self.telex, self.model, self.records = telex, model, records
-        self.dir = CACHE / "jobs" / pathlib.Path(model).stem
+    def __init__(self, telex, model, records, jobs_of=""):
+        self.telex, self.model, self.records, self.borrows = telex, model, records, bool(jobs_of)
+        self.dir = CACHE / "jobs" / pathlib.Path(FILES.get(jobs_of, jobs_of) or model).stem
         self.dir.mkdir(parents=True, exist_ok=True)
 
     def jobs(self, story, before=None):
         path = self.dir / f"{story['id'][:12]}-{story['version']}.jsonl"
+        if not path.exists() and self.borrows:
+            sys.exit(f"no {path}; run the other model first")
         if not path.exists():
             part = path.with_suffix(".part")
             part.unlink(missing_ok=True)
@@ -108,7 +112,8 @@ class Recorder:
                 part.rename(path)
             else:
                 path.touch()
-        return [json.loads(line) for line in open(path)]
+        found = waves([json.loads(line) for line in open(path)])
+        return [job | {"outcome": None} for job in found if job["wave"] == 0] if self.borrows else found
 
     def path_of(self, story):
         return self.dir / f"{story['id'][:12]}-{story['version']}.jsonl"
@@ -147,7 +152,7 @@ def groups(found, records, recorder, args):
     for story, before in plan:
         if at == args.groups:
             return
-        jobs = [job for job in waves(recorder.jobs(story, before)) if not args.waves or job["wave"] < args.waves]
+        jobs = [job for job in recorder.jobs(story, before) if not args.waves or job["wave"] < args.waves]
         jobs = jobs[:args.jobs] if args.jobs else jobs
         if jobs:
             group.append((name_of(story), jobs, before is not None))
@@ -168,24 +173,26 @@ def units(group, on):
     return [group[i:i + size] for i in range(0, len(group), size)]
 
 
-def measure(telex, model, name, on, unit):
+def measure(telex, model, name, on, unit, plain_ids):
+    """One run. plain_ids: what `plain` put out, for jobs that have no outcome of their own."""
     work = CACHE / "work"
     work.mkdir(parents=True, exist_ok=True)
     jobs, out = work / f"jobs-{os.getpid()}.jsonl", work / f"out-{os.getpid()}.jsonl"
     out.unlink(missing_ok=True)
-    expected = collections.Counter()
     with open(jobs, "w") as f:
         for number, (_, story, _) in enumerate(unit):
             for job in story:
                 line = {k: v for k, v in job.items() if k not in ("outcome", "n", "done_before")}
                 f.write(json.dumps(line | {"story": number}) + "\n")
-                expected[key_of(job) + str(job["outcome"]["ids"])] += 1
     options = driver_options(on) | {"path": model, "record": out}
     result = telex.replay(jobs, 2 if "batch" in on else 1, options)
     got = [json.loads(line) for line in open(out)]
-    for line in got:
-        expected[key_of(line) + str(line["outcome"]["ids"])] -= 1
-    different = sum(abs(n) for n in expected.values())
+    if name == "plain":
+        plain_ids.update((key_of(line), line["outcome"]["ids"]) for line in got)
+    wanted = collections.Counter(key_of(job) + str(job["outcome"]["ids"] if job["outcome"] else plain_ids.get(key_of(job)))
+                                 for _, story, _ in unit for job in story)
+    wanted.subtract(key_of(line) + str(line["outcome"]["ids"]) for line in got)
+    different = sum(abs(n) for n in wanted.values())
     if different:
         sys.exit(f"{name}: token ids differ from those recorded ({different // 2} of {len(got)} jobs); see {out}")
     for count in ("prompt_tokens", "cached_tokens", "passes", "forced_tokens", "drafted_tokens", "accepted_tokens"):
@@ -202,10 +209,12 @@ def run_all(telex, model, args, until):
     records, found = stories(telex, archive)
     if not found:
         sys.exit(f"no stories in {archive}; scripts/setup run fetches the archive")
-    recorder = Recorder(telex, model, records)
-    results = CACHE / "results" / f"{pathlib.Path(model).stem}-{telex.sum()}-{args.waves}-{args.jobs}.json"
+    recorder = Recorder(telex, model, records, args.jobs_of)
+    borrowed = f"-{args.jobs_of}" if args.jobs_of else ""
+    results = CACHE / "results" / f"{pathlib.Path(model).stem}-{telex.sum()}-{args.waves}-{args.jobs}{borrowed}.json"
     results.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(results.read_text()) if results.exists() else {}
+    plain_ids = dict(pair for run in known.values() for pair in run.get("plain_ids", ()))
     chosen = args.configs.split(",") if args.configs else None
     for group in groups(found, records, recorder, args):
         for name, on in configurations():
@@ -217,8 +226,10 @@ def run_all(telex, model, args, until):
                     continue
                 if time.monotonic() > until:
                     return known, False
-                known[key] = measure(telex, model, name, on, unit) | {"config": name, "names": [s for s, _, _ in unit],
-                                                                      "again": sum(v for _, _, v in unit)}
+                known[key] = measure(telex, model, name, on, unit, plain_ids) | {
+                    "config": name, "names": [s for s, _, _ in unit], "again": sum(v for _, _, v in unit)}
+                if name == "plain":
+                    known[key]["plain_ids"] = [[key_of(job), plain_ids[key_of(job)]] for _, story, _ in unit for job in story]
                 results.write_text(json.dumps(known))
                 print(f"{key}: {known[key]['seconds']:.1f} s", file=sys.stderr)
     return known, True
@@ -233,8 +244,8 @@ def table(model, known):
             by_config[run["config"]][name] = run
     plain = by_config.get("plain", {})
     print(f"\n{pathlib.Path(model).stem}\n")
-    print("| configuration | stories | s a story | CPU s | times plain | tokens a pass | drafted | accepted | forced | cached |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| configuration | stories | s a story | times plain | CPU s a story | times plain | tokens a pass | drafted | accepted | forced | cached |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name, _ in configurations():
         runs = {id(run): run for run in by_config.get(name, {}).values()}.values()
         if not runs:
@@ -245,10 +256,11 @@ def table(model, known):
             total.update({k: v for k, v in run.items() if isinstance(v, (int, float))})
         base = {id(plain[n]): plain[n] for n in names if n in plain}.values()
         whole = all(n in plain for n in names)
-        times = f"{sum(r['seconds'] for r in base) / total['seconds']:.2f}" if base and whole else ""
+        times, cpu_times = (f"{sum(r[of] for r in base) / total[of]:.2f}" if base and whole else ""
+                            for of in ("seconds", "processor_seconds"))
         title = name if name in ("plain", "all") else ("+ " if name[0] == "+" else "all - ") + TITLES[name[1:]]
         print(f"| {title} | {len(names)} | {total['seconds'] / len(names):.2f} | "
-              f"{total['processor_seconds'] / len(names):.2f} | {times} | {total['output_tokens'] / total['passes']:.2f} | "
+              f"{times} | {total['processor_seconds'] / len(names):.2f} | {cpu_times} | {total['output_tokens'] / total['passes']:.2f} | "
               f"{total['drafted_tokens']} | {total['accepted_tokens']} | {total['forced_tokens']} | {total['cached_tokens']} |")
     again = {name for run in known.values() for name in run["names"] if not name.endswith("v1")}
     print(f"\n{len(again)} of {len({n for r in known.values() for n in r['names']})} are new versions of stories that ran before;"
@@ -263,8 +275,10 @@ def main():
     parser.add_argument("--stories", default="", help="only these, such as '2a429d v2,24f8e2 v1'")
     parser.add_argument("--waves", type=int, default=0, help="only the first waves of each story; 0: all")
     parser.add_argument("--jobs", type=int, default=0, help="only the first jobs of each story; 0: all")
+    parser.add_argument("--jobs-of", default="", metavar="NAME", help="run the first waves recorded for this model")
     parser.add_argument("--configs", default="", help="plain, +drafts, all, -drafts, ...; default all of them")
     parser.add_argument("--budget", type=float, default=0, help="seconds after which no new run begins; 0: none")
+    parser.add_argument("--under", default="", metavar="COMMAND", help="what starts each measured run, such as 'chrt -r 1'")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     until = time.monotonic() + (args.budget or 1e9)

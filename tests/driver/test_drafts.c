@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <driver/guess.h>
 #include <driver/pages.h>
 
 #include "bench.h"
@@ -297,6 +298,69 @@ static void common_pages_count_once(void **state) {
     pages_finish(&table);
 }
 
+static struct guess guess_of(float first, uint32_t n) {
+    struct guess g = {.n = n};
+    for (uint32_t i = 0; i < n; i++)
+        g.chance[i] = i ? g.chance[i - 1] * first : first;
+    return g;
+}
+
+/* Drafted tokens that `n` jobs with such a guess get in all. */
+static uint32_t drafted(const struct guess_costs *costs, float chance, uint32_t n) {
+    const struct guess guess = guess_of(chance, GUESS_MAX), *guesses[8];
+    uint32_t length[8], sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        guesses[i] = &guess;
+    guess_lengths(costs, guesses, n, n, n, 64, length);
+    for (uint32_t i = 0; i < n; i++)
+        sum += length[i];
+    return sum;
+}
+
+static void drafts_are_as_long_as_they_pay(void **state) {
+    (void)state;
+    struct guess_costs unknown = {.count = 0}, large = {.count = 0}, flat = {.count = 0},
+                       linear = {.count = 0}, noisy = {.count = 0};
+    assert_int_equal(drafted(&unknown, 0.3f, 1), 0);
+    assert_true(drafted(&unknown, 0.9f, 1) >= 3);
+    for (int i = 0; i < 100; i++)
+        guess_timed(&large, 40 + (uint32_t)i % 9, 200.0);
+    assert_int_equal(drafted(&large, 0.4f, 8),
+                     0); /* smaller batches are not as dear as the one that is known */
+    for (uint32_t rows = 1; rows < GUESS_COST_ROWS; rows++) {
+        guess_timed(&flat, rows, 10.0);
+        guess_timed(&linear, rows, 10.0 * rows);
+        guess_timed(&noisy, rows, 10.0 * (3 + rows));
+    }
+    assert_int_equal(drafted(&flat, 0.3f, 1), GUESS_MAX);
+    assert_int_equal(drafted(&linear, 0.95f, 1), 0);
+    assert_int_equal(drafted(&linear, 0.95f, 8), 0);
+    for (int i = 0; i < 20; i++) /* other work on the machine, now and then */
+        guess_timed(&noisy, 1, i % 5 ? 40.0 : 400.0);
+    assert_true(guess_cost(&noisy, 1) <= guess_cost(&noisy, 2));
+    assert_int_equal(drafted(&noisy, 0.25f, 1), 0);
+}
+
+static void a_match_with_a_rival_says_so(void **state) {
+    (void)state;
+    struct telex_bytes drafts[2] = {{(const uint8_t *)"the oil price rose", 18},
+                                    {(const uint8_t *)"an oil price fell", 17}};
+    struct telex_job job = {.size = sizeof(job), .n_drafts = 2, .drafts = drafts};
+    struct draft_index index;
+    struct draft_match match;
+    assert_int_equal(draft_init(&index, &job, false), 0);
+    assert_int_equal(draft_extend(&index, (const uint8_t *)"the oil price ", 14), 0);
+    assert_true(draft_find(&index, &match));
+    assert_int_equal(match.matched, 14);
+    assert_int_equal(match.rival, 11); /* " oil price " */
+    assert_memory_equal(match.bytes, "rose", 4);
+    assert_int_equal(draft_extend(&index, (const uint8_t *)"ro", 2), 0);
+    assert_true(draft_find(&index, &match));
+    assert_int_equal(match.matched, 16);
+    assert_int_equal(match.rival, 0);
+    draft_finish(&index);
+}
+
 static void a_job_is_cancelled_while_its_draft_is_verified(void **state) {
     (void)state;
     static const char endless[] = "{\"type\":\"string\",\"minLength\":4000}";
@@ -348,6 +412,8 @@ int main(void) {
         cmocka_unit_test(jobs_wait_for_room_and_all_of_them_finish),
         cmocka_unit_test(the_next_version_of_a_story_finds_its_prompts),
         cmocka_unit_test(common_pages_count_once),
+        cmocka_unit_test(drafts_are_as_long_as_they_pay),
+        cmocka_unit_test(a_match_with_a_rival_says_so),
         cmocka_unit_test(a_job_is_cancelled_while_its_draft_is_verified),
         cmocka_unit_test(a_job_whose_drafts_are_missing_is_refused),
     };
