@@ -61,6 +61,10 @@ const struct telex_option *const backend_options[] = {
     TELEX_OPTION(.name = "packed_cache", .type = TELEX_BOOL,
                  .offset = offsetof(struct backend_config, packed_cache), .initial = "true",
                  .doc = "keep packed weights in ~/.cache/telex/packed, so that the model opens faster"),
+    TELEX_OPTION(.name = "packed_cache_limit", .type = TELEX_SIZE,
+                 .offset = offsetof(struct backend_config, packed_cache_limit), .initial = "16GiB",
+                 .unit = "bytes", .min = 0, .max = INT64_MAX,
+                 .doc = "of all packed weights kept; those used longest ago go first, those in use stay"),
     TELEX_DRIVER_OPTIONS(struct backend_config, driver),
     NULL,
 };
@@ -83,6 +87,7 @@ static int open_parts(struct backend *b, struct model_fail *fail) {
     const bool exact = strcmp(b->config.precision, "exact") == 0, small = strcmp(b->config.kv, "int8") == 0;
     struct packed_cache cache;
     const bool cached = b->config.packed_cache && packed_default(&cache);
+    cache.max_bytes = (uint64_t)b->config.packed_cache_limit;
     int err = cpu_choose(wish, &b->kernels, fail);
     char path[128];
 

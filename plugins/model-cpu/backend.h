@@ -15,6 +15,7 @@ struct backend_config {
     const char *precision;
     const char *kv;
     bool packed_cache;
+    int64_t packed_cache_limit;   /* bytes */
     struct driver_options driver; /* the driver's, read by whoever opens it */
 };
 

@@ -249,7 +249,7 @@ static int fill_weights(struct loader *l, struct pool *pool) {
     struct model *m = l->model;
     const struct packed_cache *cache = l->cache && m->weight_bytes >= l->cache->min_bytes ? l->cache : NULL;
     const bool known = cache && packed_sha256(cache, l->marks, m->sha256);
-    uint8_t *weights = known ? packed_map(cache, m->sha256, m->weight_bytes, pool) : NULL;
+    uint8_t *weights = known ? packed_map(cache, m->sha256, m->weight_bytes, pool, &m->in_use) : NULL;
     int err;
 
     if (weights) {
@@ -270,7 +270,7 @@ static int fill_weights(struct loader *l, struct pool *pool) {
 
 static void free_model(struct model *m) {
     if (m->weights_are_mapped)
-        packed_unmap(m->weights, m->weight_bytes);
+        packed_unmap(m->weights, m->weight_bytes, m->in_use);
     else if (m->weights)
         munmap(m->weights, m->weight_bytes);
     for (uint32_t i = 0; m->layers && i < m->arch.n_layers; i++) {

@@ -36,6 +36,7 @@ struct model {
     uint8_t *weights; /* all matrices, weight_bytes */
     size_t weight_bytes;
     bool weights_are_mapped;   /* from the cache, read-only */
+    int in_use;                /* mapped: the descriptor that says so to others */
     char quant[16];            /* the type of most weights */
     char sha256[65];           /* of the file, in hex */
     char *title;               /* general.name, or the file's name */

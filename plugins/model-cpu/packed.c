@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -248,28 +249,6 @@ static uint8_t *map_file(int fd, const char *sha256, size_t n_bytes, struct pool
     return NULL;
 }
 
-void *packed_map(const struct packed_cache *cache, const char *sha256, size_t n_bytes, struct pool *pool) {
-    char path[PATH_MAX];
-    uint8_t *weights;
-    int fd;
-
-    pack_path(cache, sha256, path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    weights = map_file(fd, sha256, n_bytes, pool);
-    if (weights)
-        futimens(fd, NULL); /* used now */
-    else
-        unlink(path);
-    close(fd);
-    return weights;
-}
-
-void packed_unmap(void *weights, size_t n_bytes) {
-    munmap((uint8_t *)weights - HEADER, n_bytes + HEADER);
-}
-
 /* ---- the folder's limit ---- */
 
 struct oldest {
@@ -281,15 +260,34 @@ static bool is_before(struct timespec a, struct timespec b) {
     return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
-/* Bytes of all packed files, and the one used longest ago, `spared` left out. Unfinished files without a
- * writer are removed. */
-static uint64_t survey(const struct packed_cache *cache, const char *spared, struct oldest *oldest) {
-    DIR *dir = opendir(cache->dir);
+/* The file, locked against new users; -1 when somebody maps it. */
+static int lock_unused(int dir, const char *name) {
+    const int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static bool is_unused(int dir, const char *name) {
+    const int fd = lock_unused(dir, name);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Bytes of all packed files, and of those that nobody uses the one used longest ago, `spared` left out.
+ * Unfinished files without a writer are removed. */
+static uint64_t survey(DIR *dir, const char *spared, struct oldest *oldest) {
     uint64_t total = 0;
     const struct dirent *entry;
 
     oldest->name[0] = '\0';
-    while (dir && (entry = readdir(dir))) {
+    rewinddir(dir);
+    while ((entry = readdir(dir))) {
         const char *kind = strstr(entry->d_name, ".pack");
         struct stat st;
 
@@ -302,25 +300,74 @@ static uint64_t survey(const struct packed_cache *cache, const char *spared, str
         }
         total += (uint64_t)st.st_size;
         if (kind[5] == '\0' && strcmp(entry->d_name, spared) != 0 &&
-            (!oldest->name[0] || is_before(st.st_mtim, oldest->used))) {
+            (!oldest->name[0] || is_before(st.st_mtim, oldest->used)) &&
+            is_unused(dirfd(dir), entry->d_name)) {
             memcpy(oldest->name, entry->d_name, strlen(entry->d_name) + 1);
             oldest->used = st.st_mtim;
         }
     }
-    if (dir)
-        closedir(dir);
     return total;
 }
 
-static void make_room(const struct packed_cache *cache, const char *spared) {
-    char path[PATH_MAX];
+/* `path` is spared: it is wanted now. */
+static void make_room(const struct packed_cache *cache, const char *path) {
+    const char *spared = strrchr(path, '/') + 1;
+    DIR *dir = opendir(cache->dir);
     struct oldest oldest;
 
-    while (survey(cache, spared, &oldest) > cache->max_bytes && oldest.name[0]) {
-        snprintf(path, sizeof(path), "%.3800s/%s", cache->dir, oldest.name);
-        if (unlink(path) != 0)
+    while (dir && survey(dir, spared, &oldest) > cache->max_bytes && oldest.name[0]) {
+        const int fd = lock_unused(dirfd(dir), oldest.name);
+        const int err = fd < 0 ? -1 : unlinkat(dirfd(dir), oldest.name, 0);
+
+        if (fd >= 0)
+            close(fd);
+        if (err != 0)
             break;
     }
+    if (dir)
+        closedir(dir);
+}
+
+/* ---- mapped files ---- */
+
+/* Whether the file is still in the folder, and stays there while `fd` is open. */
+static bool lock_used(int fd) {
+    struct stat st;
+
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return false;
+    return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+void *packed_map(const struct packed_cache *cache, const char *sha256, size_t n_bytes, struct pool *pool,
+                 int *in_use) {
+    char path[PATH_MAX];
+    uint8_t *weights;
+    int fd;
+
+    pack_path(cache, sha256, path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    if (!lock_used(fd)) {
+        close(fd);
+        return NULL;
+    }
+    weights = map_file(fd, sha256, n_bytes, pool);
+    if (weights) {
+        futimens(fd, NULL); /* used now */
+        make_room(cache, path);
+        *in_use = fd;
+    } else {
+        unlink(path);
+        close(fd);
+    }
+    return weights;
+}
+
+void packed_unmap(void *weights, size_t n_bytes, int in_use) {
+    munmap((uint8_t *)weights - HEADER, n_bytes + HEADER);
+    close(in_use);
 }
 
 int packed_keep(const struct packed_cache *cache, const char *sha256, const void *weights, size_t n_bytes,
@@ -343,6 +390,6 @@ int packed_keep(const struct packed_cache *cache, const char *sha256, const void
     pack_path(cache, sha256, path);
     err = write_file(cache, path, head, sizeof(head), weights, n_bytes);
     if (!err)
-        make_room(cache, strrchr(path, '/') + 1);
+        make_room(cache, path);
     return err;
 }

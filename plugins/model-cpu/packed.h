@@ -11,7 +11,8 @@
  * Files appear whole or not at all: they are written beside their place, synced and renamed. A packed file
  * that is short, damaged (a checksum over all of it is computed on every open) or of another layout is
  * removed and counts as absent. When the folder holds more than its limit, the packed files used longest ago
- * go first. Nothing here is an error for the caller: without the cache a model is packed in memory. */
+ * go first; whoever maps one holds a shared lock on it (flock), and a file in use stays, over the limit if it
+ * must be. Nothing here is an error for the caller: without the cache a model is packed in memory. */
 #ifndef TELEX_PACKED_H
 #define TELEX_PACKED_H
 
@@ -30,7 +31,8 @@ struct packed_cache {
     uint64_t max_bytes; /* of all packed files together */
 };
 
-/* The user's own cache: $XDG_CACHE_HOME/telex/packed, models of 32 MiB and more, 16 GiB in all. False
+/* The user's own cache: $XDG_CACHE_HOME/telex/packed, models of 32 MiB and more, 16 GiB in all until
+ * the caller says otherwise. False
  * without a home folder. */
 bool packed_default(struct packed_cache *cache);
 
@@ -38,9 +40,11 @@ bool packed_default(struct packed_cache *cache);
 bool packed_sha256(const struct packed_cache *cache, const struct stat *marks, char sha256[65]);
 void packed_note_sha256(const struct packed_cache *cache, const struct stat *marks, const char *sha256);
 
-/* The n_bytes of packed weights of that file, read-only (packed_unmap), or NULL. */
-void *packed_map(const struct packed_cache *cache, const char *sha256, size_t n_bytes, struct pool *pool);
-void packed_unmap(void *weights, size_t n_bytes);
+/* The n_bytes of packed weights of that file, read-only, or NULL. *in_use becomes the descriptor that holds
+ * the lock; packed_unmap takes both. */
+void *packed_map(const struct packed_cache *cache, const char *sha256, size_t n_bytes, struct pool *pool,
+                 int *in_use);
+void packed_unmap(void *weights, size_t n_bytes, int in_use);
 
 /* Keep these weights. 0 or negative errno, when they could not be kept. */
 int packed_keep(const struct packed_cache *cache, const char *sha256, const void *weights, size_t n_bytes,

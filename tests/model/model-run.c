@@ -15,8 +15,8 @@ static int report(const struct model_fail *fail) {
 }
 
 int runner_open(struct runner *r, const char *path, uint32_t n_threads, uint32_t n_seq) {
-    const char *dir = getenv("TELEX_TEST_PACKED");
-    struct packed_cache cache = {.max_bytes = UINT64_MAX};
+    const char *dir = getenv("TELEX_TEST_PACKED"), *limit = getenv("TELEX_TEST_PACKED_LIMIT");
+    struct packed_cache cache = {.max_bytes = limit ? strtoull(limit, NULL, 10) : UINT64_MAX};
     struct model_fail fail;
 
     if (dir)
