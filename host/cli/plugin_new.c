@@ -2,8 +2,9 @@
 /* plugin_new.c - `telex plugin new NAME`: a folder with a plugin that builds, passes `telex check` and has a
  * test.
  *
- * The templates are real plugins, in sdk/templates/KIND; what all kinds share is in sdk/templates/common. In
- * each of their files @NAME@ stands for the plugin's name and @ROLE@ for its kind. */
+ * The templates are real plugins, in sdk/templates/KIND; what all stages share is in sdk/templates/common. In
+ * each of their files @NAME@ stands for the plugin's name and @ROLE@ for its kind. The source of a model is
+ * sdk/model-byte, under another name. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -17,9 +18,10 @@
 #include "../loader.h"
 #include "cli.h"
 
+#define MODEL_NAME "model-byte"
 enum { NAME_BYTES_MAX = 64, FILE_BYTES_MAX = 1 << 20 };
 
-static const char *const kinds[] = {"signal", "cluster", "write", "wire", "filter", NULL};
+static const char *const kinds[] = {"signal", "cluster", "write", "wire", "filter", "model", NULL};
 
 struct new_args {
     const char *name, *folder, *kind;
@@ -46,7 +48,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static const struct argp_option options[] = {
-    {"kind", 'k', "KIND", 0, "signal, cluster, write, wire or filter; default: the name's first word",
+    {"kind", 'k', "KIND", 0, "signal, cluster, write, wire, filter or model; default: the name's first word",
      0},
     {0}};
 static const struct argp argp = {.options = options,
@@ -72,7 +74,7 @@ static const char *kind_of(const struct new_args *args) {
             return kinds[i];
     if (args->kind)
         fprintf(stderr,
-                "telex plugin new: no kind '%s'; there are signal, cluster, write, wire and filter\n",
+                "telex plugin new: no kind '%s'; there are signal, cluster, write, wire, filter and model\n",
                 args->kind);
     else
         fprintf(
@@ -87,35 +89,42 @@ static int complain(const char *path) {
     return -1;
 }
 
+/* The content of a file of at most 1 MiB. Gives it; NULL with a line on stderr. */
+static char *read_text(const char *path) {
+    FILE *in = fopen(path, "re");
+    char *text = in ? calloc(1, FILE_BYTES_MAX + 1) : NULL;
+    if (!text)
+        complain(path);
+    else if (fread(text, 1, FILE_BYTES_MAX, in) == 0 && ferror(in)) {
+        complain(path);
+        free(text);
+        text = NULL;
+    }
+    if (in)
+        fclose(in);
+    return text;
+}
+
+/* `text` with every `mark` replaced. Takes text, gives the other. */
+static char *replaced(char *text, const char *mark, const char *word) {
+    char *all = NULL;
+    size_t size = 0;
+    FILE *out = text ? open_memstream(&all, &size) : NULL;
+    if (out) {
+        const char *rest = text;
+        for (const char *at; (at = strstr(rest, mark)); rest = at + strlen(mark))
+            fprintf(out, "%.*s%s", (int)(at - rest), rest, word);
+        fputs(rest, out);
+        fclose(out);
+    }
+    free(text);
+    return all;
+}
+
 /* The content of a template with the names put in. Gives it; NULL with a line on stderr. */
 static char *filled(const char *path, const struct new_args *args, const char *kind) {
-    char *text = NULL;
-    size_t size = 0;
-    int c;
-    FILE *in = fopen(path, "re"), *out = open_memstream(&text, &size);
-    while (in && out && (c = getc(in)) != EOF && ftell(out) < FILE_BYTES_MAX) {
-        char mark[6] = "@";
-        size_t n = c == '@' ? fread(mark + 1, 1, 5, in) : 0;
-        if (c == '@' && n == 5 && memcmp(mark, "@NAME@", 6) == 0)
-            fputs(args->name, out);
-        else if (c == '@' && n == 5 && memcmp(mark, "@ROLE@", 6) == 0)
-            fputs(kind, out);
-        else {
-            putc(c, out);
-            if (n > 0)
-                fseek(in, -(long)n, SEEK_CUR);
-        }
-    }
-    if (!in)
-        complain(path);
-    else
-        fclose(in);
-    if (out)
-        fclose(out);
-    if (in && text)
-        return text;
-    free(text);
-    return NULL;
+    char *text = replaced(replaced(read_text(path), "@NAME@", args->name), "@ROLE@", kind);
+    return strcmp(kind, "model") == 0 ? replaced(text, MODEL_NAME, args->name) : text;
 }
 
 static int write_file(const char *path, const char *text, mode_t mode) {
@@ -125,6 +134,17 @@ static int write_file(const char *path, const char *text, mode_t mode) {
     bool good = fputs(text, out) >= 0 && fchmod(fileno(out), mode & 0777) == 0;
     good = fclose(out) == 0 && good;
     return good ? 0 : complain(path);
+}
+
+/* Copy one template. 0, or -1 with a line on stderr. */
+static int copy_file(const char *source, const char *target, const struct new_args *args, const char *kind) {
+    struct stat info;
+    if (stat(source, &info) < 0)
+        return complain(source);
+    char *text = filled(source, args, kind);
+    int err = text ? write_file(target, text, info.st_mode) : -1;
+    free(text);
+    return err;
 }
 
 /* Copy a folder of templates into one that exists. 0, or -1 with a line on stderr. */
@@ -146,20 +166,32 @@ static int copy_folder(const char *from, const char *to, const struct new_args *
         else if (S_ISDIR(info.st_mode))
             err = mkdir(target, 0777) < 0 && errno != EEXIST ? complain(target)
                                                              : copy_folder(source, target, args, kind);
-        else {
-            char *text = filled(source, args, kind);
-            err = text ? write_file(target, text, info.st_mode) : -1;
-            free(text);
-        }
+        else
+            err = copy_file(source, target, args, kind);
     }
     if (dir)
         closedir(dir);
     return err;
 }
 
+/* The source of a model, and the maker of its weights. 0, or -1 with a line on stderr. */
+static int copy_model(const char *root, const char *folder, const struct new_args *args, const char *kind) {
+    static const char *const files[][2] = {{MODEL_NAME ".c", "plugin.c"},
+                                           {"make-weights.py", "make-weights.py"}};
+    int err = 0;
+    for (int i = 0; i < 2 && err == 0; i++) {
+        char from[PATH_MAX], to[PATH_MAX];
+        snprintf(from, sizeof(from), "%s/../" MODEL_NAME "/%s", root, files[i][0]);
+        snprintf(to, sizeof(to), "%s/%s", folder, files[i][1]);
+        err = copy_file(from, to, args, kind);
+    }
+    return err;
+}
+
 static int create(const struct new_args *args, const char *kind) {
     const char *folder = args->folder ? args->folder : args->name;
-    const char *const parts[] = {"common", kind};
+    bool model = strcmp(kind, "model") == 0;
+    const char *const parts[] = {kind, model ? NULL : "common"};
     char *root = cli_data_file("sdk/templates", "templates");
     if (!root) {
         fprintf(stderr,
@@ -167,11 +199,13 @@ static int create(const struct new_args *args, const char *kind) {
         return EXIT_FAILED;
     }
     int err = mkdir(folder, 0777) < 0 ? complain(folder) : 0;
-    for (int i = 0; err == 0 && i < 2; i++) {
+    for (int i = 0; err == 0 && i < 2 && parts[i]; i++) {
         char from[PATH_MAX];
         snprintf(from, sizeof(from), "%s/%s", root, parts[i]);
         err = copy_folder(from, folder, args, kind);
     }
+    if (err == 0 && model)
+        err = copy_model(root, folder, args, kind);
     free(root);
     if (err < 0)
         return EXIT_FAILED;

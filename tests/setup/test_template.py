@@ -26,11 +26,11 @@ def installed(tmp_path_factory):
     """An installation in a folder of its own, whose pkg-config file says so."""
     root = tmp_path_factory.mktemp("install")
     run("meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", root, "--quiet", "--tags", "devel,runtime")
-    [pkgconfig] = root.rglob("telex-sdk.pc")
-    lines = pkgconfig.read_text().splitlines()
-    assert lines[0].startswith("prefix=/")
-    lines[0] = f"prefix={root}{lines[0].removeprefix('prefix=')}"
-    pkgconfig.write_text("\n".join(lines) + "\n")
+    for pkgconfig in root.rglob("*.pc"):
+        lines = pkgconfig.read_text().splitlines()
+        assert lines[0].startswith("prefix=/")
+        lines[0] = f"prefix={root}{lines[0].removeprefix('prefix=')}"
+        pkgconfig.write_text("\n".join(lines) + "\n")
     [program] = [path for path in root.rglob("bin/telex")]
     return {"root": root, "program": program, "env": {"PKG_CONFIG_PATH": str(pkgconfig.parent)}}
 
@@ -77,6 +77,26 @@ def test_a_new_plugin_builds_and_its_own_test_passes(installed, kind, tmp_path):
     assert failed.returncode != 0
 
 
+def test_a_new_backend_builds_and_its_own_test_passes(installed, tmp_path):
+    folder = new(installed, tmp_path, "model-mine")
+    built = build(installed, folder)
+    env = {"TELEX": str(installed["program"]), "HOME": str(tmp_path), "XDG_RUNTIME_DIR": ""}
+    run("meson", "test", "-C", "build", "--print-errorlogs", "--timeout-multiplier", "5", cwd=folder, env=env)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "build", "make-weights.py", "meson.build", "plugin.c",
+                                                              "tests"]
+    for path in folder.rglob("*"):
+        if path.is_file() and "build" not in path.parts:
+            assert not any(mark in path.read_text() for mark in ("@NAME@", "@ROLE@", "model-byte")), path
+    run("python3", "make-weights.py", "weights.bin", cwd=folder)
+    run(installed["program"], "check", built, "-o", "path=weights.bin", cwd=folder, env=env)
+    # And the test can fail: a draw that does not come from the seed.
+    source = folder / "plugin.c"
+    source.write_text(source.read_text().replace("row->seed, row->counter)", "(uint64_t)(uintptr_t)row + (uint64_t)rand(), row->counter)"))
+    run("ninja", "-C", "build", cwd=folder)
+    failed = subprocess.run(["meson", "test", "-C", "build"], cwd=folder, env={**os.environ, **env}, capture_output=True)
+    assert failed.returncode != 0
+
+
 def test_the_new_plugins_make_a_wire_together(installed, telex, tmp_path):
     for kind in KINDS:
         build(installed, new(installed, tmp_path, f"{kind}-mine"))
@@ -100,7 +120,7 @@ stages:
 @pytest.mark.parametrize("args, code, text", [
     (["nope"], 2, "'nope' does not begin with a kind; say --kind, or call it such as filter-nope"),
     (["signal-Mine"], 2, "is no name for a plugin; use lower case letters, digits and hyphens, a letter first"),
-    (["signal-mine", "--kind", "tool"], 2, "no kind 'tool'; there are signal, cluster, write, wire and filter"),
+    (["signal-mine", "--kind", "tool"], 2, "no kind 'tool'; there are signal, cluster, write, wire, filter and model"),
     (["signal-mine", "here"], 1, "here: File exists"),
     ([], 2, "how is it to be called? such as signal-mine"),
 ])
