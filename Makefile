@@ -6,7 +6,7 @@ ONCE   ?=
 BUILD  ?= build
 SECONDS ?= 1800
 
-.PHONY: help run seed build test check-models gpu-check soak crashes bench bench-host bench-cluster bench-decode bench-signal bench-news fuzz-gguf fuzz-schema \
+.PHONY: help run seed build test check-models gpu-check soak crashes reloads bench bench-host bench-cluster bench-decode bench-signal bench-news fuzz-gguf fuzz-schema \
 	install clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check-models tokens, logits and perplexity of all models against the references (slow)"
 	@echo "make soak         kill -9 at 200 random moments of the archive run (slow)"
 	@echo "make crashes      1,000 crashes of an isolated stage: nothing is lost, nothing comes twice (slow)"
+	@echo "make reloads      200 reloads under load, half of them wrong, and 50 kills within reloads (slow)"
 	@echo "make gpu-check    the CUDA backend's tests and benchmark on this machine's GPU; needs nvcc, a C++ compiler, cmake, ninja"
 	@echo "make bench        all benchmarks: bench-host bench-cluster bench-decode bench-signal bench-news"
 	@echo "make fuzz-gguf    libFuzzer over the model file loader for SECONDS (1800); fuzz-schema: over JSON Schemas (slow)"
@@ -56,6 +57,11 @@ crashes:
 	@scripts/setup test
 	@scripts/build $(BUILD)
 	@scripts/python tests/host/crashes.py --build $(BUILD) --crashes 1000
+
+reloads:
+	@scripts/setup test
+	@scripts/build $(BUILD)
+	@scripts/python tests/host/reloads.py --build $(BUILD) --reloads 200 --kills 50
 
 gpu-check:
 	@tests/cuda/gpu/gpu-check build-gpu

@@ -197,16 +197,19 @@ static bool await_rest_locked(struct swap *swap, int64_t drain_ms) {
 
 /* ---- the switch ---- */
 
+/* Counters go on; one stage's lock at a time. */
 static void take_metrics_locked(struct stage *new, struct stage *old) {
+    struct metric metrics[INSTANCE_METRICS]; /* names are the old stage's, which only adds some */
     pthread_mutex_lock(&old->lock);
+    uint32_t n = old->n_metrics;
+    memcpy(metrics, old->metrics, n * sizeof(*metrics));
+    pthread_mutex_unlock(&old->lock);
     pthread_mutex_lock(&new->lock);
     for (uint32_t i = 0; i < new->n_metrics; i++)
-        for (uint32_t k = 0; k < old->n_metrics; k++)
-            if (new->metrics[i].kind == TELEX_COUNTER &&
-                strcmp(new->metrics[i].name, old->metrics[k].name) == 0)
-                new->metrics[i].value += old->metrics[k].value;
+        for (uint32_t k = 0; k < n; k++)
+            if (new->metrics[i].kind == TELEX_COUNTER && strcmp(new->metrics[i].name, metrics[k].name) == 0)
+                new->metrics[i].value += metrics[k].value;
     pthread_mutex_unlock(&new->lock);
-    pthread_mutex_unlock(&old->lock);
 }
 
 /* The books go on. */

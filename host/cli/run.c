@@ -82,9 +82,19 @@ struct signals {
     unsigned count;
 };
 
+/* SIGHUP came before there was a pipeline: the config may have been read too early. */
+static volatile sig_atomic_t early_hangup;
+
+static void note_hangup(int number) {
+    (void)number;
+    early_hangup = 1;
+}
+
 static void on_hangup(uv_signal_t *handle, int number) {
     struct signals *signals = handle->data;
     (void)number;
+    if (!signals->engine)
+        return; /* it has ended */
     log_say(TELEX_INFO, "host", "SIGHUP: reading the config again");
     reload_ask(signals->engine->reload, NULL, true, -1);
 }
@@ -107,6 +117,16 @@ static void watch_signals(struct signals *signals, struct engine *engine) {
     uv_signal_init(engine->loop, &signals->interrupt);
     uv_signal_start(&signals->term, on_signal, SIGTERM);
     uv_signal_start(&signals->interrupt, on_signal, SIGINT);
+}
+
+/* A SIGHUP that comes from here on waits for the end of the process; this is its only thread. */
+static void close_hangup(struct signals *signals, uv_loop_t *loop) {
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hangup, NULL);
+    uv_close((uv_handle_t *)&signals->hangup, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
 }
 
 static void say_sum(struct engine *engine) {
@@ -152,6 +172,8 @@ static int run(const struct config *config, const struct arguments *a) {
         reload_destroy(reload);
         return EXIT_FAILED;
     }
+    if (early_hangup)
+        reload_ask(reload, NULL, true, -1);
     log_say(TELEX_INFO, "host", "pipeline %s runs%s%s%s%s", config->pipeline,
             serve_base(serve) ? "; readers: " : "", serve_base(serve) ? serve_base(serve) : "",
             serve_admin(serve) ? "; operators: " : "", serve_admin(serve) ? serve_admin(serve) : "");
@@ -159,17 +181,19 @@ static int run(const struct config *config, const struct arguments *a) {
     say_sum(engine);
     serve_stop(serve);
     control_stop(control);
+    reload_stop(reload);
     int code = engine_exit_code(engine);
     if (engine_hangs(engine)) {
         log_say(TELEX_WARN, "host", "a plugin is still in a call; its step runs again at the next start");
         _exit(code);
     }
-    reload_stop(reload);
-    uv_close((uv_handle_t *)&signals.hangup, NULL);
+    signals.engine = NULL;
+    uv_unref((uv_handle_t *)&signals.hangup); /* heard to the end: without its handle a SIGHUP would kill */
     uv_close((uv_handle_t *)&signals.term, NULL);
     uv_close((uv_handle_t *)&signals.interrupt, NULL);
     engine_destroy(engine);
     reload_destroy(reload);
+    close_hangup(&signals, &loop);
     uv_loop_close(&loop);
     return code;
 }
@@ -181,6 +205,7 @@ int cmd_run(int argc, char **argv) {
     if (code != 0)
         return code;
     log_setup(a.level, a.json);
+    signal(SIGHUP, note_hangup);
     struct registry *registry = cli_registry();
     if (!registry)
         return EXIT_FAILED;

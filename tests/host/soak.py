@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,25 @@ def disturbed(archive, moments, longest_s, wanted):
             archive.audit()
 
 
+def reloaded(archive, moments):
+    """Run to the end while the config is reloaded all the time, each stage with another time limit each time; how many
+    reloads took place."""
+    plain = archive.config.read_text()
+    process, n = archive.start(), 0
+    while process.poll() is None:
+        n += 1
+        new = archive.folder / "new.yaml"
+        new.write_text(re.sub(r"^(    plugin: .*)$", rf"\1\n    timeout: {300 + n}s", plain, flags=re.M))
+        new.rename(archive.config)
+        if (archive.folder / "log").stat().st_size > 0:  # before it has begun a signal would end it
+            process.send_signal(signal.SIGHUP)
+        time.sleep(moments.uniform(0.1, 0.4))
+    if process.returncode != 0:
+        raise SystemExit(f"the host exited {process.returncode}; see {archive.folder}/log")
+    archive.audit()
+    return (archive.folder / "log").read_text().count("reload: generation")
+
+
 def compare(got, expected):
     if got == expected:
         return
@@ -126,6 +146,23 @@ def soak(build, config, isolation, kills, seed, say=print):
         return hits, runs, len(expected[0])
 
 
+def soak_reloads(build, config, isolation, runs, seed, say=print):
+    moments = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="telex-soak-") as top:
+        os.mkdir(f"{top}/plain")
+        plain = Archive(f"{top}/plain", build, config, isolation)
+        if plain.start().wait(300) != 0:
+            raise SystemExit("the undisturbed run failed:\n" + (plain.folder / "log").read_text()[-3000:])
+        expected, reloads = plain.outcome(), 0
+        for run in range(runs):
+            os.mkdir(f"{top}/{run}")
+            archive = Archive(f"{top}/{run}", build, config, isolation)
+            reloads += reloaded(archive, moments)
+            compare(archive.outcome(), expected)
+            say(f"{reloads} reloads of all stages in {run + 1} runs: same dispatches, same pages, audit clean")
+        return reloads, len(expected[0])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build")
@@ -133,7 +170,12 @@ def main():
     parser.add_argument("--isolation", default="process", choices=["process", "thread"])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--reload-runs", type=int, default=0, help="instead of kills: so many runs with reloads")
     args = parser.parse_args()
+    if args.reload_runs:
+        reloads, dispatches = soak_reloads(args.build.resolve(), args.config, args.isolation, args.reload_runs, args.seed)
+        print(f"soak: {reloads} reloads over {args.reload_runs} runs, {dispatches} dispatches each time, nothing lost, nothing twice")
+        return
     hits, runs, dispatches = soak(args.build.resolve(), args.config, args.isolation, args.kills, args.seed)
     print(f"soak: {hits} kills over {runs} runs, {dispatches} dispatches each time, nothing lost, nothing twice")
 

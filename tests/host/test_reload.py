@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import reloads
 from wire import PLUGINS, SLOW, Wire, kill, lines
 
 BOTH = pytest.mark.parametrize("isolation", ["thread", "process"])
@@ -277,3 +278,15 @@ def test_no_host_is_said(tmp_path):
     wire = Reloads(tmp_path)
     done = wire.command("reload", "--wait", str(wire.config))
     assert done.returncode == 1 and "no host listens at" in done.stderr
+
+
+@BOTH
+def test_reloads_under_load(tmp_path, isolation):
+    r = reloads.run(tmp_path, isolation, 40)
+    assert r.good == 20 and len(r.arrived()) > 100
+
+
+@BOTH
+def test_kill_9_within_reloads(tmp_path, isolation):
+    out, _ = reloads.run_kills(tmp_path, isolation, 6, seed=7)
+    assert out
