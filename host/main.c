@@ -6,14 +6,10 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "loader.h"
 
-struct command {
-    const char *name, *args, *doc;
-    int (*run)(int argc, char **argv);
-};
-
-static const struct command commands[] = {
+static const struct help_below commands[] = {
     {"run", "CONFIG", "run a pipeline", cmd_run}, /* cli/run.c */
     {"validate", "CONFIG", "check a config: every error with file:line:column",
      cmd_validate},                                                                      /* cli/validate.c */
@@ -43,10 +39,10 @@ static const struct command commands[] = {
 static void print_help(FILE *out) {
     fprintf(out, "Usage: telex COMMAND [ARGUMENT...]\n\ntelex runs a news wire: signal -> cluster -> write "
                  "-> wire.\n\n");
-    for (const struct command *command = commands; command->name; command++)
+    for (const struct help_below *command = commands; command->name; command++)
         fprintf(out, "  %-11s %-24s %s\n", command->name, command->args, command->doc);
-    fprintf(out,
-            "\n`telex COMMAND --help` explains one. Exit codes: 0 fine, 1 failed, 2 usage, 77 not trusted, 78 config.\n");
+    fprintf(out, "\n`telex COMMAND --help` explains one. Exit codes: 0 fine, 1 failed, 2 usage, 77 not "
+                 "trusted, 78 config.\n");
 }
 
 static int unknown(const char *name) {
@@ -74,11 +70,13 @@ int main(int argc, char **argv) {
         printf("telex %s (ABI %u.%u)\n", TELEX_VERSION, TELEX_ABI_MAJOR, TELEX_ABI_MINOR);
         return EXIT_FINE;
     }
+    if (help_wanted(argc, argv))
+        return help_json(NULL, "telex", commands), EXIT_FINE;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return EXIT_FINE;
     }
-    for (const struct command *command = commands; command->name; command++)
+    for (const struct help_below *command = commands; command->name; command++)
         if (strcmp(argv[1], command->name) == 0)
             return command->run(argc - 1, argv + 1);
     return unknown(argv[1]);

@@ -10,9 +10,14 @@
 #include <unistd.h>
 
 #include "../loader.h"
+#include "help.h"
 
 int cli_parse(const struct argp *argp, int argc, char **argv, void *input) {
     char name[64], *first = argv[0];
+    if (help_wanted(argc, argv)) {
+        help_json(argp, argv[0], NULL);
+        exit(EXIT_FINE);
+    }
     argp_err_exit_status = EXIT_USAGE;
     snprintf(name, sizeof(name), "telex %s", argv[0]);
     argv[0] = name;

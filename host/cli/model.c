@@ -11,6 +11,7 @@
 
 #include "catalogue.h"
 #include "cli.h"
+#include "help.h"
 #include "model_commands.h"
 #include "model_generate.h"
 #include "model_open.h"
@@ -281,10 +282,7 @@ static int cmd_tokenize(int argc, char **argv) {
 
 /* ---- the command ---- */
 
-static const struct {
-    const char *name, *args, *doc;
-    int (*run)(int argc, char **argv);
-} commands[] = {
+static const struct help_below commands[] = {
     {"list", "", "models that can be fetched, and which are here", cmd_list},
     {"pull", "NAME", "fetch one", cmd_pull},
     {"show", "[MODEL]", "what a model is", cmd_show},
@@ -294,12 +292,13 @@ static const struct {
     {"compare", "A B", "do two backends compute the same, and which is faster",
      cmd_compare},                                                               /* model_compare.c */
     {"perplexity", "MODEL", "how well a model foresees a text", cmd_perplexity}, /* model_perplexity.c */
+    {0},
 };
 
 static int help(FILE *out, int code) {
     fprintf(out, "Usage: telex model COMMAND [ARGUMENT...]\n\n");
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        fprintf(out, "  %-10s %-9s %s\n", commands[i].name, commands[i].args, commands[i].doc);
+    for (const struct help_below *command = commands; command->name; command++)
+        fprintf(out, "  %-10s %-9s %s\n", command->name, command->args, command->doc);
     fprintf(out, "\n`telex model COMMAND --help` explains one.\n");
     return code;
 }
@@ -309,13 +308,15 @@ int cmd_model(int argc, char **argv) {
         return help(stderr, EXIT_USAGE);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "-?") == 0)
         return help(stdout, EXIT_FINE);
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
+    if (help_wanted(argc, argv))
+        return help_json(NULL, argv[0], commands), EXIT_FINE;
+    for (const struct help_below *command = commands; command->name; command++) {
+        if (strcmp(argv[1], command->name) != 0)
             continue;
         char name[32];
-        snprintf(name, sizeof(name), "model %s", commands[i].name);
+        snprintf(name, sizeof(name), "model %s", command->name);
         argv[1] = name;
-        return commands[i].run(argc - 1, argv + 1);
+        return command->run(argc - 1, argv + 1);
     }
     fprintf(stderr, "telex model: no command '%.40s'\n", argv[1]);
     return help(stderr, EXIT_USAGE);

@@ -17,6 +17,7 @@
 
 #include "../loader.h"
 #include "cli.h"
+#include "help.h"
 
 #define MODEL_NAME "model-byte"
 enum { NAME_BYTES_MAX = 64, FILE_BYTES_MAX = 1 << 20 };
@@ -234,6 +235,9 @@ static int new_plugin(int argc, char **argv) {
 
 int cmd_plugin(int argc, char **argv) {
     static char name[] = "plugin new";
+    static const struct help_below below[] = {{"new", "NAME [FOLDER]", "begin a plugin", new_plugin}, {0}};
+    if (help_wanted(argc, argv))
+        return help_json(NULL, argv[0], below), EXIT_FINE;
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0);
     if (argc > 1 && strcmp(argv[1], "new") == 0) {
         argv[1] = name;

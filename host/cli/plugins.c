@@ -8,6 +8,7 @@
 #include "../config.h"
 #include "../plugin_file.h"
 #include "cli.h"
+#include "help.h"
 #include "plugins.h"
 
 struct plugins_args {
@@ -216,24 +217,26 @@ static int show(struct registry *registry, const struct plugins_args *args) {
     return EXIT_FINE;
 }
 
-/* The command below that argv[1] names, or NULL. */
-static int (*below(const char *name))(int, char **) {
-    return strcmp(name, "lock") == 0     ? plugins_lock
-           : strcmp(name, "keygen") == 0 ? plugins_keygen
-           : strcmp(name, "sign") == 0   ? plugins_sign
-           : strcmp(name, "verify") == 0 ? plugins_verify
-                                         : NULL;
-}
+static const struct help_below below[] = {
+    {"lock", "[CONFIG]", "pin plugins in plugins.lock", plugins_lock},                 /* plugins_lock.c */
+    {"keygen", "[NAME]", "make a pair of keys", plugins_keygen},                       /* plugins_sign.c */
+    {"sign", "PLUGIN.so...", "sign plugins", plugins_sign},                            /* plugins_sign.c */
+    {"verify", "CONFIG | PLUGIN.so...", "check locks and signatures", plugins_verify}, /* plugins_sign.c */
+    {0},
+};
 
 int cmd_plugins(int argc, char **argv) {
     struct plugins_args args = {0};
     struct config *config = NULL;
-    int (*command)(int, char **) = argc > 1 ? below(argv[1]) : NULL;
-    if (command) {
+    if (help_wanted(argc, argv))
+        return help_json(&argp, argv[0], below), EXIT_FINE;
+    for (const struct help_below *command = below; argc > 1 && command->name; command++) {
         char name[40];
-        snprintf(name, sizeof(name), "plugins %s", argv[1]);
+        if (strcmp(argv[1], command->name) != 0)
+            continue;
+        snprintf(name, sizeof(name), "plugins %s", command->name);
         argv[1] = name;
-        return command(argc - 1, argv + 1);
+        return command->run(argc - 1, argv + 1);
     }
     int code = cli_parse(&argp, argc, argv, &args);
     struct registry *registry = code == 0 ? cli_registry() : NULL;
