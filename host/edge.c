@@ -30,6 +30,7 @@ struct entry *entry_create_locked(struct engine *engine, struct telex_rec *rec) 
 void entry_destroy_locked(struct engine *engine, struct entry *entry) {
     if (!entry)
         return;
+    suspect_clear_locked(entry);
     record_release(entry->rec);
     entry->next = engine->free_entries;
     engine->free_entries = entry;
@@ -153,8 +154,11 @@ static bool key_is_free_locked(const struct edge *edge, const struct telex_rec *
 }
 
 struct entry *edge_take_locked(struct edge *edge, int64_t now_ms, int64_t *due_ms) {
+    bool suspects = atomic_load_explicit(&edge->to->n_suspects, memory_order_relaxed) > 0;
     for (struct entry **at = &edge->first; *at; at = &(*at)->next) {
         struct entry *entry = *at;
+        if (suspects && !entry->suspect_of)
+            continue;
         if (entry->not_before_ms > now_ms) {
             if (*due_ms == 0 || entry->not_before_ms < *due_ms)
                 *due_ms = entry->not_before_ms;

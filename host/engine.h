@@ -49,7 +49,8 @@ struct entry {
     struct entry *next;
     struct telex_rec *rec; /* counted */
     uint32_t attempts, retries;
-    int64_t not_before_ms; /* monotonic; 0: now */
+    int64_t not_before_ms;    /* monotonic; 0: now */
+    struct stage *suspect_of; /* which may have ended because of it (suspect.c); NULL */
 };
 
 struct edge {
@@ -92,8 +93,13 @@ struct loan {
     struct telex_rec *rec; /* owned; the room is its body */
 };
 
+/* What the end of its runner means for a step: it counts against the record; it may, with others; not at all.
+ */
+enum blame { BLAME_UNKNOWN, BLAME_COUNTS, BLAME_SUSPECT, BLAME_NONE };
+
 struct step {
     enum step_state state;
+    enum blame blame;
     telex_lease lease;
     struct instance *instance; /* counted */
     struct edge *edge;         /* of the input; NULL: a source's or timer's step */
@@ -216,6 +222,9 @@ struct stage {
     int64_t restarts[8]; /* monotonic times of the latest restarts */
     uint32_t n_restarts;
     uint64_t steps_at_restart; /* n_steps then */
+    bool narrows;              /* its latest end told suspects apart */
+    atomic_uint n_suspects;    /* entries of its edges, waiting or taken; changes under engine->lock */
+    int64_t ended_ms;          /* when its instance ended; 0: it has done a step since */
     uint64_t n_steps, n_rejects, n_retries, n_quarantined, n_crashes, n_outputs_total;
 
     /* Under `lock`. */
@@ -326,6 +335,14 @@ void step_fail_locked(struct step *step, telex_status status);
 void step_abandon_all_locked(struct instance *instance, telex_lease guilty, const char *reason);
 struct mark; /* an operation on one entry, on its way to the journal */
 void mark_committed_locked(struct engine *engine, struct journal_op *op);
+
+/* suspect.c */
+/* The runner of an instance has ended with these leases begun: whose doing was it? Before they are completed.
+ */
+void suspect_blame(struct instance *instance, const telex_lease *begun, size_t n);
+void suspect_clear_locked(struct entry *entry);
+/* How many steps may be open at once, of `limit`. */
+uint32_t suspect_limit(const struct stage *stage, uint32_t limit);
 
 /* strand.c */
 int strand_start(struct stage *stage);

@@ -96,6 +96,10 @@ static void on_runner_died(void *arg, const char *why) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+static void on_blame(void *arg, const telex_lease *begun, size_t n) {
+    suspect_blame(arg, begun, n);
+}
+
 static void on_gather(void *arg, bool begins) {
     struct stage *stage = ((struct instance *)arg)->stage;
     if (begins) {
@@ -130,7 +134,9 @@ static telex_status create_isolated(struct instance *instance) {
                                 .died = on_runner_died,
                                 .died_arg = instance,
                                 .gather = on_gather,
-                                .gather_arg = instance};
+                                .gather_arg = instance,
+                                .blame = on_blame,
+                                .blame_arg = instance};
     telex_status status = isolate_create(&spec, &instance->host, &instance->self);
     free(models);
     return status;

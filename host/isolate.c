@@ -258,6 +258,8 @@ static struct isolate *new_isolate(const struct isolate_spec *spec, const struct
     iso->died_arg = spec->died_arg;
     iso->gather = spec->gather;
     iso->gather_arg = spec->gather_arg;
+    iso->blame = spec->blame;
+    iso->blame_arg = spec->blame_arg;
     iso->create_timeout_ms = spec->create_timeout_ms ? spec->create_timeout_ms : 180000;
     iso->start_timeout_ms = spec->start_timeout_ms ? spec->start_timeout_ms : 60000;
     iso->stop_timeout_ms = spec->stop_timeout_ms ? spec->stop_timeout_ms : 5000;

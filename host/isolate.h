@@ -60,6 +60,9 @@ struct isolate_spec {
      * that completions can be taken together. NULL is fine. */
     void (*gather)(void *arg, bool begins);
     void *gather_arg;
+    /* The runner ended with these leases begun and not completed; called before they are. NULL is fine. */
+    void (*blame)(void *arg, const telex_lease *begun, size_t n);
+    void *blame_arg;
 };
 
 /* Start a runner and create the instance in it. Everything in spec but strings of `died_arg` is borrowed

@@ -81,6 +81,8 @@ struct isolate {
     void *died_arg;
     void (*gather)(void *arg, bool begins);
     void *gather_arg;
+    void (*blame)(void *arg, const telex_lease *begun, size_t n);
+    void *blame_arg;
     int64_t create_timeout_ms, start_timeout_ms, stop_timeout_ms;
     const struct telex_kv *kv; /* NULL: the host has none */
     const struct telex_metrics *metrics;

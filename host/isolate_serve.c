@@ -114,6 +114,19 @@ static void settle_step(struct isolate *iso, const struct step *step, uint64_t b
     (void)iso->host->complete(iso->host, step->node.lease, status);
 }
 
+/* Say which steps the runner had begun. */
+static void blame(struct isolate *iso, uint64_t begun) {
+    telex_lease *leases = iso->blame && iso->steps.n ? calloc(iso->steps.n, sizeof(*leases)) : NULL;
+    size_t n = 0;
+    for (size_t i = 0; leases && i < LEASE_BUCKETS; i++)
+        for (const struct lease_node *node = iso->steps.buckets[i]; node; node = node->next)
+            if (((const struct step *)(const void *)node)->number <= begun)
+                leases[n++] = node->lease;
+    if (n > 0)
+        iso->blame(iso->blame_arg, leases, n);
+    free(leases);
+}
+
 static void give_back_records(struct isolate *iso) {
     for (uint32_t i = 0; i < iso->n_lent; i++) {
         if (iso->lent[i].rec)
@@ -133,6 +146,8 @@ static void settle(struct isolate *iso) {
     iso->dead = true; /* no step is added from here on */
     bool quiet = iso->stopped || iso->ending, tell = iso->created && !quiet && !iso->stopping;
     pthread_mutex_unlock(&iso->lock);
+    if (!quiet)
+        blame(iso, begun);
     while ((node = lease_take_any(&iso->steps))) {
         if (!quiet)
             settle_step(iso, (struct step *)(void *)node, begun);

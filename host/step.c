@@ -62,6 +62,7 @@ struct step *step_open_held(struct instance *instance, struct edge *edge, struct
     step->edge = edge;
     step->entry = entry;
     step->last_change = &step->changes;
+    step->blame = BLAME_UNKNOWN;
     step->cancelled = step->overdue = step->told = false;
     step->deadline_ms = tick_ms() + stage->config->timeout_ms;
     atomic_fetch_add_explicit(&instance->n_open, 1, memory_order_relaxed);
@@ -236,9 +237,17 @@ static void push_outputs_locked(struct engine *engine, struct step *step) {
     }
 }
 
+static void say_back_locked(struct stage *stage) {
+    log_say(TELEX_INFO, stage->config->name, "works again, %lld ms after its instance ended",
+            (long long)(mono_ms() - stage->ended_ms));
+    stage->ended_ms = 0;
+}
+
 static void committed_locked(struct engine *engine, struct step *step) {
     struct stage *stage = step->instance->stage;
     stage->n_steps++;
+    if (stage->ended_ms && step->instance == stage->instance)
+        say_back_locked(stage);
     stage->n_outputs_total += step->n_outputs;
     engine->n_committing--;
     push_outputs_locked(engine, step);

@@ -79,6 +79,7 @@ static void quarantine_locked(struct engine *engine, struct step *step, const ch
     struct mark *mark = new_mark(step, JOURNAL_QUARANTINE);
     stage->n_quarantined++;
     step->edge->n_quarantined++;
+    suspect_clear_locked(step->entry);
     log_text(TELEX_WARN, stage->config->name, step->entry->rec->id, telex_text(reason));
     log_text(TELEX_WARN, stage->config->name, step->entry->rec->id,
              telex_text("moved to quarantine; see `telex quarantine list`"));
@@ -119,7 +120,7 @@ static void count_failure_locked(struct engine *engine, struct step *step, telex
     log_text(TELEX_WARN, stage->config->name, step->entry->rec->id, telex_text(reason));
     log_say(TELEX_INFO, stage->config->name, "trying again, attempt %u of %u", step->entry->attempts + 1,
             stage->config->attempts);
-    put_back_locked(engine, step, REJECT_DELAY_MS);
+    put_back_locked(engine, step, step->entry->suspect_of ? 0 : REJECT_DELAY_MS);
 }
 
 static void retry_locked(struct engine *engine, struct step *step) {
@@ -151,7 +152,9 @@ void step_fail_locked(struct step *step, telex_status status) {
     struct engine *engine = stage->engine;
     bool touched = step_drop_effects(step);
     if (step->entry) {
-        if (status == TELEX_AGAIN)
+        if (step->blame == BLAME_SUSPECT || step->blame == BLAME_NONE)
+            put_back_locked(engine, step, 0);
+        else if (status == TELEX_AGAIN)
             put_back_locked(engine, step, AGAIN_DELAY_MS);
         else if (status == TELEX_CANCELLED && !step->overdue)
             put_back_locked(engine, step, 0);

@@ -25,6 +25,7 @@
 enum {
     RESTARTS_ALLOWED = 5,
     RESTART_WINDOW_MS = 60000,
+    BACKOFF_GETS_ON_MS = 20, /* after an end of a stage that has done a step since the one before */
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 200, /* with its start the stage is back within half a second */
 };
@@ -111,6 +112,7 @@ void stage_restart_locked(struct stage *stage, const char *why) {
     if (stage->restart || stage->stopping)
         return;
     stage->restart = true;
+    stage->ended_ms = mono_ms();
     if (stage->join == JOIN_NO)
         log_say(TELEX_WARN, stage->config->name, "%s; recreating the instance from its state", why);
     else if (!stage->failure)
@@ -230,7 +232,7 @@ static bool run_drain_locked(struct instance *instance) {
 }
 
 static uint32_t open_limit(const struct stage *stage) {
-    return stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : stage->config->open_steps;
+    return stage->class->flags & TELEX_STAGE_STATEFUL ? 1 : suspect_limit(stage, stage->config->open_steps);
 }
 
 /* A step that the stage opens itself would be granted now. */
@@ -433,7 +435,12 @@ static void run_locked(struct instance *instance) {
  * are taken out one after another, and only a stage that does nothing but end is given up. */
 static int64_t restart_pause_locked(struct stage *stage) {
     int64_t now = mono_ms();
-    if (stage->n_steps > stage->steps_at_restart)
+    bool narrows = stage->narrows;
+    stage->narrows = false;
+    bool gets_on = stage->n_steps > stage->steps_at_restart;
+    if (narrows)
+        return BACKOFF_GETS_ON_MS;
+    if (gets_on)
         memset(stage->restarts, 0, sizeof(stage->restarts));
     stage->steps_at_restart = stage->n_steps;
     uint32_t recent = 0;
@@ -444,7 +451,7 @@ static int64_t restart_pause_locked(struct stage *stage) {
         return -1;
     stage->restarts[stage->n_restarts++ % RESTARTS_ALLOWED] = now;
     int64_t pause = (int64_t)BACKOFF_FIRST_MS << (recent < 9 ? recent : 9);
-    return pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS;
+    return gets_on ? BACKOFF_GETS_ON_MS : pause < BACKOFF_MAX_MS ? pause : BACKOFF_MAX_MS;
 }
 
 static void give_up_locked(struct stage *stage) {

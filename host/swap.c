@@ -230,6 +230,8 @@ static void take_edges_locked(struct stage *new, struct stage *old) {
         struct edge *edge = old->inputs[i];
         pthread_mutex_lock(&edge->from->lock);
         edge->to = new;
+        for (struct entry *entry = edge->first; entry; entry = entry->next)
+            suspect_clear_locked(entry); /* of the old stage */
         pthread_mutex_unlock(&edge->from->lock);
         new->inputs[new->n_inputs++] = edge;
     }

