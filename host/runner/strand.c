@@ -262,7 +262,7 @@ static void do_deliver(struct remote *remote, const struct work *work) {
         _exit(EXIT_MEMORY);
     }
     if (go == 0)
-        status = TELEX_CANCELLED;
+        status = TELEX_AGAIN; /* cancelled before its turn came: it did nothing that could count against it */
     else if (!strike_record(remote, work->lease, rec, &status) && remote->stage->process) {
         atomic_store_explicit(&remote->lease, work->lease, memory_order_relaxed);
         status = remote->stage->process(remote->self, work->lease, rec);

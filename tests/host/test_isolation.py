@@ -139,6 +139,15 @@ def test_waiting_for_ones_turn_in_a_runner_is_not_being_late(tmp_path):
     assert wire.audit()[0]
 
 
+def test_who_waits_behind_a_slow_step_is_not_counted_late(tmp_path):
+    # Each step takes longer than it may and ends within its grace; those behind it are asked to end before they began.
+    wire = chain(tmp_path, 4, more=", options: {delay: 800ms}, timeout: 500ms, attempts: 1, open_steps: 8")
+    assert wire.run(timeout=60) == 0
+    assert numbers(tmp_path) == list(range(4))
+    assert wire.quarantine() == []
+    assert wire.audit()[0]
+
+
 def test_a_killed_runner_is_replaced_and_no_record_is_lost(tmp_path):
     wire = chain(tmp_path, 400, more=", options: {delay: 2ms}, attempts: 9")
     host = wire.start()
