@@ -213,28 +213,18 @@ static const struct plugin_desc *find_plugin(struct build *b, const struct node 
     return plugin;
 }
 
-struct best {
-    const struct plugin_desc *plugin;
-    json_int_t probe;
-};
-
-static void keep_best(void *arg, const struct plugin_desc *plugin) {
-    struct best *best = arg;
-    json_int_t probe = json_integer_value(json_object_get(plugin->about, "probe"));
-    if (strcmp(plugin->class_id, TELEX_CLASS_MODEL) == 0 && probe > best->probe)
-        *best = (struct best){plugin, probe};
-}
-
 /* `plugin: auto`: the weights plugin that says it runs best on this machine. */
-static const struct plugin_desc *find_best(struct build *b, const struct node *map, const char *path) {
-    struct best best = {0};
-    char below[PATH_TEXT_BYTES];
-    registry_each(b->registry, keep_best, NULL, &best);
+static const struct plugin_desc *find_best(struct build *b, const struct node *map, const char *path,
+                                           char **passed_over) {
+    char below[PATH_TEXT_BYTES], passed[400];
+    const struct plugin_desc *best = registry_best_model(b->registry, passed, sizeof(passed));
     snprintf(below, sizeof(below), "%.300s.plugin", path);
-    if (!best.plugin)
+    if (!best)
         tell(b->errors, node_get(map, "plugin")->mark, below,
-             "auto finds no plugin that runs weights on this machine; see `telex plugins`, or name one");
-    return best.plugin;
+             "auto finds no plugin that runs weights on this machine%s%s; see `telex plugins`, or name one",
+             *passed ? ": " : "", passed);
+    *passed_over = copied(passed);
+    return best;
 }
 
 static void read_model(struct build *b, const char *name, const struct node *map, struct mark mark) {
@@ -255,7 +245,7 @@ static void read_model(struct build *b, const char *name, const struct node *map
     model->name = copied(name);
     model->line = mark.line;
     model->column = mark.column;
-    model->plugin = best ? find_best(b, map, path) : find_plugin(b, map, path, true);
+    model->plugin = best ? find_best(b, map, path, &model->passed_over) : find_plugin(b, map, path, true);
     if (model->plugin)
         model->options = build_options(b, model->plugin, node_get(map, "options"), mark, path);
 }
@@ -549,6 +539,7 @@ void config_destroy(struct config *config) {
         return;
     for (size_t i = 0; i < config->n_models; i++) {
         free(config->models[i].name);
+        free(config->models[i].passed_over);
         free((void *)config->models[i].options.data);
     }
     for (size_t i = 0; i < config->n_stages; i++) {

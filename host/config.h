@@ -37,6 +37,7 @@ struct config_model {
     char *name;
     const struct plugin_desc *plugin; /* borrowed from the registry */
     struct telex_bytes options;       /* checked msgpack map, owned */
+    char *passed_over;                /* auto: which backends cannot run here, and why; "" or NULL */
     int line, column;
 };
 

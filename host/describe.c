@@ -120,6 +120,8 @@ static json_t *class_about(const char *class_id, const void *table) {
         const struct telex_model *model = table;
         COMMON_ABOUT(about, model);
         json_object_set_new(about, "probe", json_integer(model->probe ? model->probe() : 1));
+        if (TELEX_HAS(model, probe_why) && model->probe_why)
+            set_text(about, "probe_why", model->probe_why());
     }
     return about;
 }

@@ -434,6 +434,38 @@ void registry_each(struct registry *registry, void (*good)(void *arg, const stru
     each_file(registry, show, &tour);
 }
 
+/* ---- the model for this machine ---- */
+
+struct choosing {
+    const struct plugin_desc *best;
+    json_int_t probe;
+    char *passed;
+    size_t passed_size;
+};
+
+static void consider(void *arg, const struct plugin_desc *plugin) {
+    struct choosing *c = arg;
+    json_int_t probe = json_integer_value(json_object_get(plugin->about, "probe"));
+    const char *why = json_string_value(json_object_get(plugin->about, "probe_why"));
+    size_t used = strlen(c->passed);
+    if (strcmp(plugin->class_id, TELEX_CLASS_MODEL) != 0)
+        return;
+    if (probe <= 0)
+        snprintf(c->passed + used, c->passed_size - used, "%s%s: %s", used ? "; " : "", plugin->name,
+                 why ? why : "cannot run here");
+    if (probe > c->probe) {
+        c->best = plugin;
+        c->probe = probe;
+    }
+}
+
+const struct plugin_desc *registry_best_model(struct registry *registry, char *passed, size_t passed_size) {
+    struct choosing c = {.passed = passed, .passed_size = passed_size};
+    passed[0] = 0;
+    registry_each(registry, consider, NULL, &c);
+    return c.best;
+}
+
 /* ---- loading ---- */
 
 static const void *class_of(void *library, const char *class_id, char *why, size_t why_size) {

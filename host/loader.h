@@ -25,12 +25,13 @@ struct plugin_desc {
     int image; /* owned: a sealed memfd with the bytes that were checked, which is what is loaded; 0: none, a
                 * private copy is */
     const char *class_id; /* TELEX_CLASS_STAGE, _GENERATE or _MODEL */
-    /* {"name","version","doc","class","role","flags":[],"max_outputs","probe",
+    /* {"name","version","doc","class","role","flags":[],"max_outputs","probe","probe_why",
      *  "ports":[{"name","direction","schemas":[]}],
      *  "options":[{"name","type","required","doc","initial","unit","min","max","choices":[]}],"needs":[]}
      * Words, not numbers: role signal cluster write wire filter; flags stateful; direction in out; type text
      * int real bool duration size choice path list secret. Only stages have role, flags, max_outputs and
-     * ports; only models have probe (0: cannot run here). initial, unit, min, max and choices are there when
+     * ports; only models have probe (0: cannot run here) and probe_why, the reason
+     * where they give one. initial, unit, min, max and choices are there when
      * the plugin set them. The host has checked all of it: names are unique and every initial value is good.
      */
     json_t *about;
@@ -63,6 +64,10 @@ bool registry_distrusts(const struct registry *registry);
  * failure NULL and one clear line with the remedy in why. */
 const struct plugin_desc *registry_find(struct registry *registry, const char *name_or_path, char *why,
                                         size_t why_size);
+
+/* The weights plugin whose probe answers highest, or NULL. `passed` becomes "NAME: WHY; ..." of those that
+ * cannot run here, "" when there are none. */
+const struct plugin_desc *registry_best_model(struct registry *registry, char *passed, size_t passed_size);
 
 /* Every plugin in the folders; a file that is no good plugin is passed to `bad` with the reason. */
 void registry_each(struct registry *registry, void (*good)(void *arg, const struct plugin_desc *),

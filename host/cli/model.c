@@ -124,7 +124,8 @@ static const struct argp show_argp = {.options = show_options,
                                       .args_doc = "[MODEL]",
                                       .doc = "Open a model and say what it is.\v" MODEL_ARGP_DOC "."};
 
-static json_t *describe(struct models *models) {
+static json_t *describe(const struct opened_model *opened) {
+    struct models *models = opened->models;
     struct telex_backend_info backend = {.size = sizeof(backend)};
     const struct telex_model *model_class;
     void *model;
@@ -133,6 +134,8 @@ static json_t *describe(struct models *models) {
         return NULL;
     json_t *out = json_pack("{s:s,s:s,s:I}", "backend", backend.backend, "model", backend.model,
                             "context_tokens", (json_int_t)backend.context_tokens);
+    if (*opened->passed_over)
+        json_object_set_new(out, "passed_over", json_string(opened->passed_over));
     if (models_weights(models, 0, &model_class, &model) != TELEX_OK ||
         model_class->info(model, &info) != TELEX_OK)
         return out;
@@ -156,7 +159,7 @@ static int cmd_show(int argc, char **argv) {
         code = model_open(&args.model, &opened);
     if (code != 0)
         return code;
-    json_t *about = describe(opened.models), *value;
+    json_t *about = describe(&opened), *value;
     const char *key;
     if (args.json) {
         cli_print_json(json_incref(about));

@@ -66,31 +66,20 @@ static char *catalogue_path(const char *name, bool *known) {
     return path;
 }
 
-struct best {
-    const struct plugin_desc *plugin;
-    json_int_t probe;
-};
-
-static void keep_best(void *arg, const struct plugin_desc *plugin) {
-    struct best *best = arg;
-    json_int_t probe = json_integer_value(json_object_get(plugin->about, "probe"));
-    if (strcmp(plugin->class_id, TELEX_CLASS_MODEL) == 0 && probe > best->probe)
-        *best = (struct best){plugin, probe};
-}
-
-static const struct plugin_desc *find_plugin(struct registry *registry, const char *name) {
+static const struct plugin_desc *find_plugin(struct opened_model *out, const char *name) {
     char why[512];
-    struct best best = {0};
+    const struct plugin_desc *plugin;
     if (name && strcmp(name, "auto") != 0) {
-        const struct plugin_desc *plugin = registry_find(registry, name, why, sizeof(why));
+        plugin = registry_find(out->registry, name, why, sizeof(why));
         if (!plugin)
             fprintf(stderr, "telex: %s\n", why);
         return plugin;
     }
-    registry_each(registry, keep_best, NULL, &best);
-    if (!best.plugin)
-        fprintf(stderr, "telex: no plugin runs weights on this machine; see `telex plugins`\n");
-    return best.plugin;
+    plugin = registry_best_model(out->registry, out->passed_over, sizeof(out->passed_over));
+    if (!plugin)
+        fprintf(stderr, "telex: no plugin runs weights on this machine%s%s; see `telex plugins`\n",
+                *out->passed_over ? ": " : "", out->passed_over);
+    return plugin;
 }
 
 /* ---- NAME[:KEY=VALUE,...] ---- */
@@ -225,9 +214,8 @@ int model_open(const struct model_args *args, struct opened_model *out) {
     int code = EXIT_FAILED;
     memset(out, 0, sizeof(*out));
     out->registry = cli_registry();
-    const struct plugin_desc *plugin = out->registry && choose(out->registry, args, &choice)
-                                           ? find_plugin(out->registry, choice.plugin)
-                                           : NULL;
+    const struct plugin_desc *plugin =
+        out->registry && choose(out->registry, args, &choice) ? find_plugin(out, choice.plugin) : NULL;
     if (!plugin)
         goto close;
     code = EXIT_CONFIG;

@@ -38,6 +38,7 @@ error_t model_args_parse(int key, char *arg, struct argp_state *state, struct mo
 struct opened_model {
     struct registry *registry;
     struct models *models; /* one entry */
+    char passed_over[400]; /* no backend was named: which cannot run here, and why; or "" */
 };
 
 /* Open it. 0, or an exit code with the reason printed. */

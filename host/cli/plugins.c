@@ -127,6 +127,8 @@ static void show_one(const struct registry *registry, const struct plugin_desc *
     printf("  file     %s\n  sha256   %s\n  class    %s\n", desc->path, desc->sha256, desc->class_id);
     if (*text_of(desc->about, "role"))
         printf("  role     %s\n", text_of(desc->about, "role"));
+    if (*text_of(desc->about, "probe_why"))
+        printf("  cannot run here: %s\n", text_of(desc->about, "probe_why"));
     if (*desc->license)
         printf("  licence  %s\n", desc->license);
     if (needs && *needs)
@@ -177,6 +179,8 @@ static void list_good(void *arg, const struct plugin_desc *desc) {
         look_at_signature(listing->registry, desc, &report);
         printf("%-20s %-9s %-18s %-8s %s\n", desc->name, desc->version, *role ? role : desc->class_id,
                plugins_signature_word(&report), desc->doc);
+        if (*text_of(desc->about, "probe_why"))
+            printf("%-20s cannot run here: %s\n", "", text_of(desc->about, "probe_why"));
     }
 }
 

@@ -140,6 +140,16 @@ static void say_sum(struct engine *engine) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* Which backends `plugin: auto` could not take, and why. */
+static void tell_passed_over(const struct config *config) {
+    for (size_t i = 0; i < config->n_models; i++) {
+        const struct config_model *model = &config->models[i];
+        if (model->passed_over && *model->passed_over)
+            log_say(TELEX_INFO, "host", "model %s: auto takes %s; passed over: %s", model->name,
+                    model->plugin->name, model->passed_over);
+    }
+}
+
 static int run(const struct config *config, const struct arguments *a) {
     uv_loop_t loop;
     struct engine *engine = NULL;
@@ -174,6 +184,7 @@ static int run(const struct config *config, const struct arguments *a) {
     }
     if (early_hangup)
         reload_ask(reload, NULL, true, -1);
+    tell_passed_over(config);
     log_say(TELEX_INFO, "host", "pipeline %s runs%s%s%s%s", config->pipeline,
             serve_base(serve) ? "; readers: " : "", serve_base(serve) ? serve_base(serve) : "",
             serve_admin(serve) ? "; operators: " : "", serve_admin(serve) ? serve_admin(serve) : "");

@@ -168,6 +168,10 @@ struct telex_model {
     void (*cancel)(void *context); /* make a running decode return CANCELLED soon [any] */
     void (*context_close)(void *context);
     void (*close)(void *self); /* contexts closed first [control] */
+
+    /* Since 1.1: ask TELEX_HAS before reading what follows. */
+    /* Why probe answers 0 here and what would help, in a sentence; NULL when it does not. May be NULL. [any] */
+    const char *(*probe_why)(void);
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include "backend.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,19 @@ int32_t backend_probe(void) {
     char why[256];
 
     return rt_probe(why, sizeof(why)) ? PROBE_SCORE : 0;
+}
+
+static pthread_once_t asked_why = PTHREAD_ONCE_INIT;
+static char why_not[256];
+
+static void ask_why(void) {
+    if (rt_probe(why_not, sizeof(why_not)))
+        why_not[0] = '\0';
+}
+
+const char *backend_probe_why(void) {
+    pthread_once(&asked_why, ask_why);
+    return why_not[0] ? why_not : NULL;
 }
 
 static void *hash_file(void *arg) {

@@ -18,6 +18,7 @@ struct backend_config {
 extern const struct telex_option *const backend_options[];
 
 int32_t backend_probe(void);
+const char *backend_probe_why(void);
 telex_status backend_open(const struct telex_host *host, struct telex_bytes options, void **self);
 telex_status backend_info(void *self, struct telex_model_info *out);
 int64_t backend_tokenize(void *self, struct telex_bytes text, uint32_t flags, int32_t *ids,

@@ -23,6 +23,7 @@ static const struct telex_model model = {
     .cancel = backend_cancel,
     .context_close = backend_context_close,
     .close = backend_close,
+    .probe_why = backend_probe_why,
 };
 
 TELEX_MODEL_PLUGIN(model, "model-cuda", "0.1.0", "Apache-2.0", "runs a GGUF transformer on an NVIDIA GPU")

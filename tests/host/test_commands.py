@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands to a running pipeline through its control socket."""
+import json
 import stat
 import time
 
@@ -106,3 +107,28 @@ def test_a_socket_left_by_a_killed_host_is_replaced(running):
         if again.poll() is None:
             kill(again)
     assert lines(wire.folder / "out.jsonl") == []
+
+
+def test_auto_says_which_backends_it_passed_over_and_why(tmp_path):
+    (tmp_path / "weights.gguf").write_text("no stage opens it")
+    wire = Wire(tmp_path, """
+pipeline: auto
+models:
+  desk: {plugin: auto, options: {path: weights.gguf}}
+stages:
+  signal: {plugin: source-count, options: {count: 1}}
+  sink: {plugin: sink-file, from: signal, options: {path: out.jsonl}}
+""")
+    assert wire.run() == 0, wire.logged()
+    why = "model-absent: no abacus at /dev/abacus; plug one in"
+    (line,) = [line for line in wire.logged().splitlines() if "passed over" in line]
+    assert "model desk: auto takes model-cpu" in line and why in line
+    shown = wire.command("plugins", "model-absent").stdout
+    assert "cannot run here: no abacus at /dev/abacus; plug one in" in shown
+    about = json.loads(wire.command("plugins", "--json", "model-absent").stdout)
+    assert about["probe"] == 0 and about["probe_why"].startswith("no abacus")
+    assert "cannot run here: no abacus" in wire.command("plugins").stdout
+    tiny = wire.command("model", "show", "model-toy")  # named: nothing is passed over
+    assert tiny.returncode == 0 and "passed_over" not in tiny.stdout
+    broken = wire.command("model", "show", str(tmp_path / "weights.gguf"))
+    assert broken.returncode != 0 and "weights.gguf" in broken.stderr
