@@ -18,7 +18,7 @@ struct context {
     struct pool *pool;
     struct kv kv;
     uint32_t n_seq;
-    uint32_t wide_terms, heads_terms, ff_terms;
+    uint32_t wide_terms, heads_terms, ff_terms, last_terms;
     atomic_bool cancel;
     uint32_t room;          /* rows that the buffers hold */
     struct forward forward; /* its buffers are owned here */
@@ -58,11 +58,29 @@ static uint32_t larger(uint32_t a, uint32_t b) {
     return a > b ? a : b;
 }
 
-/* The terms that activations need for all the matrices which read them. */
+/* Whether some layer's matrix is content with one term. */
+static bool is_coarse(const struct model *m) {
+    for (uint32_t i = 0; i < m->arch.n_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        const struct matrix *all[] = {&l->q, &l->k, &l->v, &l->out, &l->gate, &l->up, &l->down};
+
+        for (size_t j = 0; j < sizeof(all) / sizeof(all[0]); j++)
+            if (acts_terms_for(all[j]->type) == 1)
+                return true;
+    }
+    return false;
+}
+
+/* The terms that activations need for all the matrices which read them. A model with K types in its layers
+ * has them wherever rows are a multiple of 256 long, and others elsewhere: there too one term is enough,
+ * since the logits' error stays that of the K types, and two would cost twice the products. */
 static void find_terms(struct context *ctx) {
     const struct model *m = ctx->model;
 
-    ctx->wide_terms = ctx->heads_terms = ctx->ff_terms = 1;
+    ctx->wide_terms = ctx->heads_terms = ctx->ff_terms = ctx->last_terms = 1;
+    if (is_coarse(m))
+        return;
+    ctx->last_terms = acts_terms_for(m->head.type);
     for (uint32_t i = 0; i < m->arch.n_layers; i++) {
         const struct layer *l = &m->layers[i];
         const struct matrix *wide[] = {&l->q, &l->k, &l->v, &l->gate, &l->up};
@@ -143,7 +161,7 @@ static int init_fixed(struct context *ctx) {
     f->groups = grow((size_t)CONTEXT_HEAD_ROWS * m->head.n_groups, &err);
     f->ones = grow(CONTEXT_HEAD_ROWS * sizeof(*f->ones), &err);
     f->pieces = grow(m->n_steps * sizeof(*f->pieces), &err);
-    init_acts(&f->last, CONTEXT_HEAD_ROWS, a->n_embd, acts_terms_for(m->head.type), &err);
+    init_acts(&f->last, CONTEXT_HEAD_ROWS, a->n_embd, ctx->last_terms, &err);
     for (uint32_t i = 0; f->ones && i < CONTEXT_HEAD_ROWS; i++) {
         f->ones[i] = (struct acts){.n_rows = 1, .n_cols = a->n_embd, .terms = f->last.terms};
         f->ones[i].f32 = f->last.f32 ? f->last.f32 + (size_t)i * a->n_embd : NULL;

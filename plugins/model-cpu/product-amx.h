@@ -227,10 +227,15 @@ static void matmul_on_tiles(const struct matrix *m, uint32_t first, uint32_t n, 
     fetch_acts(acts);
     configure_tiles(m->type, acts->terms, width);
     switch (2 * m->type + acts->terms - 1) {
-        GROUPS_ON_TILES(QUANT_Q4_0, 2); /* acts_terms_for() asks for no fewer */
+        GROUPS_ON_TILES(QUANT_Q4_0, 1);
+        GROUPS_ON_TILES(QUANT_Q4_0, 2);
+        GROUPS_ON_TILES(QUANT_Q4_1, 1);
         GROUPS_ON_TILES(QUANT_Q4_1, 2);
+        GROUPS_ON_TILES(QUANT_Q5_0, 1);
         GROUPS_ON_TILES(QUANT_Q5_0, 2);
+        GROUPS_ON_TILES(QUANT_Q5_1, 1);
         GROUPS_ON_TILES(QUANT_Q5_1, 2);
+        GROUPS_ON_TILES(QUANT_Q8_0, 1);
         GROUPS_ON_TILES(QUANT_Q8_0, 2);
         GROUPS_ON_TILES(QUANT_Q4_K, 1);
         GROUPS_ON_TILES(QUANT_Q4_K, 2);

@@ -279,10 +279,15 @@ static void matmul(const struct matrix *m, uint32_t first, uint32_t n, const str
                    const struct product *to) {
     fetch_acts(acts);
     switch (2 * m->type + acts->terms - 1) {
-        GROUPS_OF(QUANT_Q4_0, 2); /* acts_terms_for() asks for no fewer */
+        GROUPS_OF(QUANT_Q4_0, 1);
+        GROUPS_OF(QUANT_Q4_0, 2);
+        GROUPS_OF(QUANT_Q4_1, 1);
         GROUPS_OF(QUANT_Q4_1, 2);
+        GROUPS_OF(QUANT_Q5_0, 1);
         GROUPS_OF(QUANT_Q5_0, 2);
+        GROUPS_OF(QUANT_Q5_1, 1);
         GROUPS_OF(QUANT_Q5_1, 2);
+        GROUPS_OF(QUANT_Q8_0, 1);
         GROUPS_OF(QUANT_Q8_0, 2);
         GROUPS_OF(QUANT_Q4_K, 1);
         GROUPS_OF(QUANT_Q4_K, 2);

@@ -39,13 +39,23 @@ static char *copy_bytes(struct telex_bytes bytes) {
     return copy;
 }
 
+static struct ask_counts counts_of(const struct telex_result *r) {
+    struct ask_counts counts = {
+        .prompt = r->prompt_tokens, .cached = r->cached_tokens, .output = r->output_tokens};
+    if (TELEX_HAS(r, accepted_tokens)) {
+        counts.passes = r->passes;
+        counts.forced = r->forced_tokens;
+        counts.drafted = r->drafted_tokens;
+        counts.accepted = r->accepted_tokens;
+    }
+    return counts;
+}
+
 static void on_done(void *arg, const struct telex_result *result) {
     struct slot *slot = arg;
     pthread_mutex_lock(&slot->wave->lock);
     slot->job->status = result->status;
-    slot->job->prompt_tokens = result->prompt_tokens;
-    slot->job->cached_tokens = result->cached_tokens;
-    slot->job->output_tokens = result->output_tokens;
+    slot->job->counts = counts_of(result);
     slot->finish = result->finish;
     if (result->status == TELEX_OK) {
         slot->len = result->text.size;

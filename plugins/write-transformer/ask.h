@@ -9,6 +9,11 @@
 
 #include "prompt.h"
 
+/* What jobs took and gave, in tokens and in passes; 0 where a backend does not count. */
+struct ask_counts {
+    uint32_t prompt, cached, output, passes, forced, drafted, accepted;
+};
+
 struct ask_job {
     struct prompt prompt;
     uint64_t seed;
@@ -16,9 +21,19 @@ struct ask_job {
     /* what came of it */
     char *answer; /* the text of the JSON answer, in the arena; NULL: none that can be read */
     telex_status status;
-    uint32_t prompt_tokens, cached_tokens, output_tokens;
+    struct ask_counts counts;
     const char *error; /* in the arena; "" */
 };
+
+static inline void ask_count(struct ask_counts *sum, const struct ask_counts *more) {
+    sum->prompt += more->prompt;
+    sum->cached += more->cached;
+    sum->output += more->output;
+    sum->passes += more->passes;
+    sum->forced += more->forced;
+    sum->drafted += more->drafted;
+    sum->accepted += more->accepted;
+}
 
 struct ask {
     const struct telex_host *host;     /* borrowed */

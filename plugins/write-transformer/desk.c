@@ -214,13 +214,13 @@ static telex_status commit_dispatch(struct desk *desk, telex_lease lease, struct
 static void say_done(struct desk *desk, telex_lease lease, const struct story *story,
                      const struct draft *draft) {
     const struct draft_tally *tally = &draft->tally;
+    const struct ask_counts *n = &tally->counts;
     telex_say(
         desk->host, TELEX_INFO, lease,
-        DESK_NAME
-        ": story %.64s: %zu records, %u jobs, %u+%u tokens (%u cached); %u written, %u rewritten, %u quoted, "
-        "%u dropped",
-        story->id, story->brief.n_records, tally->jobs, tally->prompt_tokens, tally->output_tokens,
-        tally->cached_tokens, tally->written, tally->rewritten, tally->quoted, tally->dropped);
+        DESK_NAME ": story %.64s: %zu records, %u jobs, %u+%u tokens (%u cached) in %u passes (%u forced, "
+                  "%u drafted, %u accepted); %u written, %u rewritten, %u quoted, %u dropped",
+        story->id, story->brief.n_records, tally->jobs, n->prompt, n->output, n->cached, n->passes, n->forced,
+        n->drafted, n->accepted, tally->written, tally->rewritten, tally->quoted, tally->dropped);
 }
 
 /* What the gate refused, for whoever looks for the reason: never part of a dispatch. */

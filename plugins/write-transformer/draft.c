@@ -169,9 +169,7 @@ static telex_status run_wave(struct draft *draft, const struct ask *ask, crypto_
     telex_status status = n > 0 ? ask_all(ask, jobs, (size_t)n, why) : TELEX_OK;
     for (int i = 0; i < n && status == TELEX_OK; i++) {
         draft->tally.jobs++;
-        draft->tally.prompt_tokens += jobs[i].prompt_tokens;
-        draft->tally.cached_tokens += jobs[i].cached_tokens;
-        draft->tally.output_tokens += jobs[i].output_tokens;
+        ask_count(&draft->tally.counts, &jobs[i].counts);
         if (take_answer(draft, &items[i], &jobs[i]) < 0)
             status = TELEX_RETRY;
     }

@@ -52,7 +52,7 @@ struct piece {
 struct draft_tally {
     uint32_t jobs, written, rewritten, quoted, dropped;
     uint32_t refused[GATE_RULES];
-    uint32_t prompt_tokens, cached_tokens, output_tokens;
+    struct ask_counts counts;
 };
 
 struct draft {

@@ -194,7 +194,8 @@ def measure(telex, model, name, on, unit, plain_ids):
     wanted.subtract(key_of(line) + str(line["outcome"]["ids"]) for line in got)
     different = sum(abs(n) for n in wanted.values())
     if different:
-        sys.exit(f"{name}: token ids differ from those recorded ({different // 2} of {len(got)} jobs); see {out}")
+        sys.exit(f"{name}: token ids differ from those recorded ({different // 2} of {len(got)} jobs); see {out}. If the "
+                 f"backend's arithmetic has changed since, remove {CACHE / 'jobs' / pathlib.Path(model).stem} and record anew")
     for count in ("prompt_tokens", "cached_tokens", "passes", "forced_tokens", "drafted_tokens", "accepted_tokens"):
         result[count] = sum(line["outcome"][count] for line in got)
     result["output_tokens"] = sum(len(line["outcome"]["ids"]) for line in got)

@@ -20,7 +20,10 @@ static const void *get_ext(const struct telex_host *host, const char *id) {
 }
 
 static void on_log(const struct telex_host *host, int32_t level, telex_lease lease, struct telex_bytes text) {
-    (void)host, (void)lease;
+    struct fake_host *fake = fake_of(host);
+    (void)lease;
+    if (level >= TELEX_INFO)
+        snprintf(fake->log, sizeof(fake->log), "%.*s", (int)text.size, (const char *)text.data);
     if (level >= TELEX_WARN || getenv("DESK_SHOW_LOG"))
         fprintf(stderr, "%.*s\n", (int)text.size, (const char *)text.data);
 }

@@ -31,6 +31,7 @@ struct fake_host {
     uint8_t *room; /* of the loan in hand, owned */
     char *output;  /* the committed message as a JSON line, owned; NULL: none */
     char why[1024];
+    char log[1024]; /* the last line at INFO or above */
     bool cancelled, no_model;
     unsigned n_references;
 };

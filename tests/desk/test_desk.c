@@ -155,6 +155,29 @@ static void a_story_becomes_a_dispatch_that_cites_its_records(void **state) {
     fake_stop(&fake);
 }
 
+static void the_log_sums_what_the_jobs_of_a_dispatch_took(void **state) {
+    (void)state;
+    struct fake_host fake;
+    unsigned jobs, prompt, output, cached, passes, forced, drafted, accepted;
+    fake_start(&fake, "echo", "{}");
+    store_pair(&fake);
+    json_decref(dispatch_of(&fake, two_records, TELEX_OK));
+    const char *at = strstr(fake.log, "records, ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at,
+                            "records, %u jobs, %u+%u tokens (%u cached) in %u passes (%u forced, %u drafted, "
+                            "%u accepted)",
+                            &jobs, &prompt, &output, &cached, &passes, &forced, &drafted, &accepted),
+                     8);
+    assert_true(jobs > 1 && prompt > jobs && output > jobs);
+    assert_int_equal(cached, jobs);
+    assert_int_equal(passes, 2 * jobs);
+    assert_int_equal(forced, 3 * jobs);
+    assert_int_equal(drafted, 5 * jobs);
+    assert_int_equal(accepted, 4 * jobs);
+    fake_stop(&fake);
+}
+
 static void the_seed_story_cites_five_records_and_four_addresses(void **state) {
     (void)state;
     struct fake_host fake;
@@ -384,6 +407,7 @@ static void odd_texts_do_no_harm(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_story_becomes_a_dispatch_that_cites_its_records),
+        cmocka_unit_test(the_log_sums_what_the_jobs_of_a_dispatch_took),
         cmocka_unit_test(the_seed_story_cites_five_records_and_four_addresses),
         cmocka_unit_test(the_same_story_gives_the_same_bytes),
         cmocka_unit_test(a_model_that_lies_is_not_believed),

@@ -29,9 +29,13 @@ def logits(path, cpu, chunk, threads=2, ids=PROMPT, start=0):
     return modelkit.run_tool("logits", path, threads, chunk, stdin=request, env={"TELEX_CPU": cpu})
 
 
-@pytest.fixture(scope="module", params=tinymodel.TYPES)
+MIXED = {"token_embd": "Q8_0", "attn_q": "Q4_0", "attn_v": "Q5_0", "ffn_gate": "Q4_1", "ffn_up": "Q5_1"}
+
+
+@pytest.fixture(scope="module", params=[*tinymodel.TYPES, "mixed"])
 def model(request, tmp_path_factory):
-    return tinymodel.write(tmp_path_factory.mktemp("amx") / f"{request.param}.gguf", request.param, "qwen2")
+    kind, mixed = ("Q4_K", MIXED) if request.param == "mixed" else (request.param, None)
+    return tinymodel.write(tmp_path_factory.mktemp("amx") / f"{request.param}.gguf", kind, "qwen2", mixed=mixed)
 
 
 @functools.lru_cache

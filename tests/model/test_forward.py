@@ -69,6 +69,19 @@ def test_every_path_gives_the_same_bits(tiny, kind):
             assert np.array_equal(run(path, PROMPT, cpu=cpu), want), cpu
 
 
+@pytest.mark.parametrize("other", ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "F16"])
+def test_beside_k_types_other_types_take_eight_bits_too_on_every_path(tmp_path, other):
+    from reference import Reference, nmse
+    path = tinymodel.write(tmp_path / "mixed.gguf", "Q4_K", "qwen2",
+                           mixed=dict.fromkeys(["token_embd", "attn_v", "ffn_gate", "attn_output"], other))
+    (reference,) = Reference(path).logits([PROMPT])
+    want = run(path, PROMPT, cpu="scalar")
+    assert nmse(want, reference) < 2e-3
+    for cpu in ("avx2", "avx512"):
+        if modelkit.can_run(cpu, path):
+            assert np.array_equal(run(path, PROMPT, threads=2, chunk=5, cpu=cpu), want), cpu
+
+
 @pytest.mark.parametrize("kind", ["F16", "Q8_0", "Q4_1", "Q4_K", "Q6_K"])
 def test_threads_and_chunks_never_change_a_bit(tiny, kind):
     path = tiny(kind)

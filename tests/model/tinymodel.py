@@ -89,8 +89,8 @@ def add_layer(add, add_vector, arch, i, embd, q, kv, ff, head_dim):
         add_vector(f"blk.{i}.post_ffw_norm.weight", embd, 1)
 
 
-def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, divisors=None, vocabulary=None, **sizes):
-    """Write the model; every matrix has the type `kind`. `extra` adds metadata (numbers, texts, lists of bool) below the
+def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, divisors=None, vocabulary=None, mixed=None, **sizes):
+    """Write the model; every matrix has the type `kind`, but for those that `mixed` names (as attn_q). `extra` adds metadata (numbers, texts, lists of bool) below the
     architecture's name, `divisors` a tensor of rope factors, `vocabulary` a tokenizer of one's own (returns its size)."""
     import gguf
     size = {**SIZES, **sizes}
@@ -113,7 +113,7 @@ def write(path, kind="Q4_0", arch="llama", seed=1, head_dim=None, extra=None, di
     n_vocab = (vocabulary or add_vocabulary)(writer)
 
     def add(name, rows, cols):
-        data, quant = tensor(rng, kind, rows, cols)
+        data, quant = tensor(rng, (mixed or {}).get(name.split(".")[-2], kind), rows, cols)
         writer.add_tensor(name, data, raw_dtype=quant)
 
     def add_vector(name, n, mean):
