@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "simd.h"
+#include "simd-exp.h"
 
 /* The products below are instantiated for constant types and widths, except in plain C, where one general
  * copy does. */
@@ -33,24 +34,6 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, float ep
     scale = vf_all(1.0f / sqrtf(vf_sum(sum) / (float)n + eps));
     for (size_t i = 0; i < n; i += 16)
         vf_store(y + i, vf_mul(vf_mul(vf_load(x + i), scale), vf_load(w + i)));
-}
-
-/* e^x within 2 ulp for x in [-87, 88]; clamped outside. 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]. */
-FORCE_INLINE vf exp_lanes(vf x) {
-    const vf n = vf_round(vf_mul(vf_min(vf_max(x, vf_all(-87.0f)), vf_all(88.0f)), vf_all(1.44269504f)));
-    vf r = vf_min(vf_max(x, vf_all(-87.0f)), vf_all(88.0f));
-    vf p;
-
-    r = vf_fma(n, vf_all(-0.693359375f), r);
-    r = vf_fma(n, vf_all(2.12194440e-4f), r);
-    p = vf_all(1.9875691500e-4f);
-    p = vf_fma(p, r, vf_all(1.3981999507e-3f));
-    p = vf_fma(p, r, vf_all(8.3334519073e-3f));
-    p = vf_fma(p, r, vf_all(4.1665795894e-2f));
-    p = vf_fma(p, r, vf_all(1.6666665459e-1f));
-    p = vf_fma(p, r, vf_all(5.0000001201e-1f));
-    p = vf_fma(vf_mul(p, r), r, vf_add(r, vf_all(1.0f)));
-    return vf_mul(p, vf_pow2(n));
 }
 
 static void swiglu(float *gate, const float *up, size_t n) {
