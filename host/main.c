@@ -26,6 +26,7 @@ static const struct help_below commands[] = {
     {"dispatches", "CONFIG [DSP-ID]", "list dispatches, or one whole with its records",
      cmd_dispatches},                                                          /* cli/dispatches.c */
     {"explain", "CONFIG RECORD", "why a record is in its story", cmd_explain}, /* cli/explain.c */
+    {"status", "CONFIG", "how a running pipeline is doing", cmd_status},       /* cli/status.c */
     {"audit", "CONFIG", "is every record accounted for?", cmd_audit},          /* cli/audit.c */
     {"quarantine", "list|retry|drop CONFIG", "records that could not pass",
      cmd_quarantine}, /* cli/quarantine.c */

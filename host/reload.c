@@ -205,6 +205,7 @@ static json_t *read_again(struct reload *reload, const struct job *job) {
     if (errors.count > 0) {
         answer = make_answer(reload, "invalid");
         json_object_set_new(answer, "errors", list_errors(&errors));
+        json_object_set_new(answer, "untrusted", json_boolean(registry_distrusts(registry)));
     } else if (!differs) {
         answer = make_answer(reload, "unchanged");
         list_stages(answer, config, &plan);

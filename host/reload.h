@@ -10,7 +10,7 @@
  *     file        the config that was read
  *     restarted   names of the stages that were restarted; untouched: how many were not
  *     ms, pause_ms   all of it; for how long the restarted stages took no input
- *     errors      invalid: [{file, line, column, path, error}]
+ *     errors      invalid: [{file, line, column, path, error}]; untrusted: a plugin is not trusted
  *     error       failed: which stage and why; the old config runs on */
 #ifndef HOST_RELOAD_H
 #define HOST_RELOAD_H

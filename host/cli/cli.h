@@ -9,6 +9,8 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "../control.h"
+
 /* Exit codes. */
 enum { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNTRUSTED = 77, EXIT_CONFIG = 78 };
 
@@ -28,11 +30,16 @@ int cmd_audit(int argc, char **argv);
 int cmd_quarantine(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_feeds(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 
 /* argp_parse for a command: usage errors exit with EXIT_USAGE, --help shows "telex NAME". Returns 0 or an
  * exit code. */
 int cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/* The control socket of the pipeline that a config (*.yaml, *.yml) or a journal names; of a config only that is read. 0,
+ * or an exit code after lines on stderr. */
+int cli_socket(const char *what, char out[CONTROL_PATH_MAX]);
 
 /* A registry over registry_default_dirs, or NULL with a line on stderr. */
 struct registry;

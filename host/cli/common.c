@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../config.h"
 #include "../loader.h"
 #include "help.h"
 
@@ -68,4 +69,20 @@ void cli_print_json(json_t *value) {
     json_dumpf(value, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(value);
+}
+
+int cli_socket(const char *what, char out[CONTROL_PATH_MAX]) {
+    const char *dot = strrchr(what, '.');
+    bool config = dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+    struct config_errors errors = {0};
+    char *journal = config ? config_journal_path(what, &errors) : strdup(what);
+    for (size_t i = 0; i < errors.count && !journal; i++)
+        fprintf(stderr, "%s:%d:%d: %s: %s\n", errors.items[i].file, errors.items[i].line,
+                errors.items[i].column, errors.items[i].path, errors.items[i].text);
+    int code = journal ? 0 : config ? EXIT_CONFIG : EXIT_FAILED;
+    config_errors_finish(&errors);
+    if (journal)
+        control_path(journal, out);
+    free(journal);
+    return code;
 }

@@ -2,12 +2,8 @@
 /* reload.c - `telex reload [--wait] CONFIG`: the running pipeline reads its config again. */
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "../config.h"
-#include "../control.h"
 #include "../option_value.h"
 #include "cli.h"
 
@@ -68,24 +64,6 @@ static const struct argp argp = {
            "host runs, 78 "
            "the config is wrong, or changes what takes a restart."};
 
-/* The path of the control socket; false after lines on stderr. */
-static bool find_socket(const char *what, char out[CONTROL_PATH_MAX], int *code) {
-    const char *dot = strrchr(what, '.');
-    struct config_errors errors = {0};
-    char *journal = dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)
-                        ? config_journal_path(what, &errors)
-                        : strdup(what);
-    for (size_t i = 0; i < errors.count && !journal; i++)
-        fprintf(stderr, "%s:%d:%d: %s: %s\n", errors.items[i].file, errors.items[i].line,
-                errors.items[i].column, errors.items[i].path, errors.items[i].text);
-    *code = errors.count ? EXIT_CONFIG : EXIT_FAILED;
-    config_errors_finish(&errors);
-    if (journal)
-        control_path(journal, out);
-    free(journal);
-    return journal != NULL;
-}
-
 static const char *text_of(const json_t *answer, const char *key) {
     const char *text = json_string_value(json_object_get(answer, key));
     return text ? text : "";
@@ -117,32 +95,26 @@ static void print_switch(const json_t *answer) {
            (double)number_of(answer, "ms") / 1000);
 }
 
-/* Print the host's answer; the exit code. */
-static int print_answer(const json_t *answer) {
+static int exit_code_of(const json_t *answer) {
     const char *outcome = text_of(answer, "outcome");
-    if (strcmp(outcome, "invalid") == 0) {
+    if (strcmp(outcome, "invalid") == 0)
+        return json_is_true(json_object_get(answer, "untrusted")) ? EXIT_UNTRUSTED : EXIT_CONFIG;
+    return strcmp(outcome, "failed") == 0 ? EXIT_FAILED : EXIT_FINE;
+}
+
+static void print_answer(const json_t *answer) {
+    const char *outcome = text_of(answer, "outcome");
+    if (strcmp(outcome, "invalid") == 0)
         print_errors(answer);
-        return EXIT_CONFIG;
-    }
-    if (strcmp(outcome, "switched") == 0)
+    else if (strcmp(outcome, "switched") == 0)
         print_switch(answer);
     else if (strcmp(outcome, "unchanged") == 0)
         printf("generation %lld: nothing differs, nothing was restarted\n", number_of(answer, "generation"));
     else if (strcmp(outcome, "accepted") == 0)
         printf("%s is good; the host is changing over\n", text_of(answer, "file"));
-    else {
+    else
         fprintf(stderr, "telex reload: %s; generation %lld runs\n", text_of(answer, "error"),
                 number_of(answer, "generation"));
-        return EXIT_FAILED;
-    }
-    return EXIT_FINE;
-}
-
-static int exit_code_of(const json_t *answer) {
-    const char *outcome = text_of(answer, "outcome");
-    return strcmp(outcome, "invalid") == 0  ? EXIT_CONFIG
-           : strcmp(outcome, "failed") == 0 ? EXIT_FAILED
-                                            : EXIT_FINE;
 }
 
 int cmd_reload(int argc, char **argv) {
@@ -150,7 +122,7 @@ int cmd_reload(int argc, char **argv) {
     char socket[CONTROL_PATH_MAX], why[2048] = "";
     json_t *answer = NULL;
     int code = cli_parse(&argp, argc, argv, &a);
-    if (code != 0 || !find_socket(a.what, socket, &code))
+    if (code != 0 || (code = cli_socket(a.what, socket)) != 0)
         return code;
     json_t *request = json_pack("{s:s, s:b}", "command", "reload", "wait", a.waits);
     if (a.drain_ms >= 0)
@@ -161,12 +133,12 @@ int cmd_reload(int argc, char **argv) {
         fprintf(stderr, "telex reload: %s\n", why);
         return EXIT_FAILED;
     }
+    code = exit_code_of(answer);
     if (a.json) {
-        code = exit_code_of(answer);
         cli_print_json(answer);
         return code;
     }
-    code = print_answer(answer);
+    print_answer(answer);
     json_decref(answer);
     return code;
 }

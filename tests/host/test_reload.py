@@ -109,7 +109,8 @@ def test_options_change(tmp_path, isolation):
         assert after["signal"] == before["signal"] and after["sink"] == before["sink"]
         assert after["middle"][0] == before["middle"][0] + 1 and after["middle"][2] == 2
         assert (after["middle"][1] == before["middle"][1]) == (isolation == "thread")
-        assert wire.status()["generation"] == 2
+        shown = wire.command("status", str(wire.config))
+        assert shown.returncode == 0 and "reload: ok, generation 2, up" in shown.stdout, shown.stderr
         wire.arrive(5, stamp="b")
         assert wire.reload() == "generation 2: nothing differs, nothing was restarted\n"
         assert wire.stages() == after
