@@ -16,6 +16,7 @@
 
 #include <driver/driver.h>
 #include <telex-sdk/message.h>
+#include <telex-sdk/table.h>
 
 /* One open plugin. */
 struct backend {
@@ -27,7 +28,8 @@ struct backend {
     const struct telex_generate *generate; /* or: */
     const struct telex_model *model;
     void *self;
-    struct driver *driver; /* with model */
+    struct driver *driver;        /* with model, unless it is an encoder */
+    struct telex_model_info info; /* with model */
 };
 
 /* A job that has not ended. */
@@ -141,6 +143,11 @@ static telex_status open_class(struct backend *b, const struct plugin_desc *plug
     b->generate = generate;
     if (!weights)
         return TELEX_OK;
+    b->info = (struct telex_model_info){.size = sizeof(b->info)};
+    if (model->info(b->self, &b->info) != TELEX_OK)
+        return say(why, why_size, TELEX_FATAL, b->name, "it does not say what it is");
+    if (b->info.flags & TELEX_MODEL_ENCODER)
+        return TELEX_OK; /* no jobs: nothing to drive */
     struct driver_config config = {0};
     char *record = NULL;
     read_driver_config(options, &config, &record);
@@ -150,7 +157,8 @@ static telex_status open_class(struct backend *b, const struct plugin_desc *plug
 }
 
 static void close_backend(struct backend *b) {
-    driver_close(b->driver);
+    if (b->driver)
+        driver_close(b->driver);
     if (b->model)
         b->model->close(b->self);
     if (b->generate)
@@ -229,7 +237,17 @@ telex_status models_info(struct models *m, size_t index, struct telex_backend_in
     if (index >= m->n)
         return TELEX_NOT_FOUND;
     struct backend *b = m->entries[index].backend;
-    return b->generate ? b->generate->info(b->self, out) : driver_info(b->driver, out);
+    if (b->generate)
+        return b->generate->info(b->self, out);
+    if (b->driver)
+        return driver_info(b->driver, out);
+    const struct telex_backend_info info = {.size = sizeof(info),
+                                            .context_tokens = b->info.context_tokens,
+                                            .model = b->info.model,
+                                            .weights_sha256 = b->info.weights_sha256,
+                                            .backend = b->name};
+    return telex_table_fill(out, &info, TELEX_UP_TO(struct telex_backend_info, backend)) ? TELEX_OK
+                                                                                         : TELEX_INVALID;
 }
 
 telex_status models_weights(struct models *m, size_t index, const struct telex_model **model_class,
@@ -304,6 +322,10 @@ static telex_status hand_in(struct running *r, const struct telex_job *job, uint
     struct backend *b = r->backend;
     if (b->driver)
         return driver_generate(b->driver, job, on_done, r, backend_id, why, why_size);
+    if (!b->generate) {
+        snprintf(why, why_size, "%s gives vectors; it writes no text", b->info.model);
+        return TELEX_UNSUPPORTED;
+    }
     last_why[0] = 0;
     telex_status status = b->generate->generate(b->self, job, on_done, r, backend_id);
     if (status != TELEX_OK)
@@ -360,6 +382,52 @@ void models_cancel_lease(struct models *m, telex_lease lease) {
     if (lease)
         cancel_where(m, 0, lease);
     pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- vectors ---- */
+
+/* A text's ids, no more than the model takes, with its bos where it wants one. Gives them; NULL when out of
+ * memory or refused. */
+static int32_t *embed_ids(const struct backend *b, struct telex_bytes text, uint32_t *n) {
+    const uint32_t bos = b->info.add_bos && b->info.bos >= 0, room = b->info.context_tokens;
+    int32_t *ids = malloc(((size_t)room + 1) * sizeof(*ids));
+    int64_t found = ids ? b->model->tokenize(b->self, text, 0, ids + bos, room - bos) : -1;
+    if (found < 0) {
+        free(ids);
+        return NULL;
+    }
+    if (bos)
+        ids[0] = b->info.bos;
+    *n = found < (int64_t)(room - bos) ? (uint32_t)found + bos : room;
+    return ids;
+}
+
+telex_status models_embed(struct models *m, size_t index, struct telex_bytes text, float *out,
+                          uint32_t capacity, uint32_t *n, char *why, size_t why_size) {
+    if (index >= m->n)
+        return say(why, why_size, TELEX_NOT_FOUND, "", "there is no such model");
+    struct backend *b = m->entries[index].backend;
+    if (!b->model || !b->model->embed || !(b->info.flags & TELEX_MODEL_EMBED))
+        return say(why, why_size, TELEX_UNSUPPORTED, m->entries[index].name, "it gives no vectors");
+    *n = b->info.n_embd;
+    if (capacity < *n)
+        return say(why, why_size, TELEX_INVALID, m->entries[index].name,
+                   "its vectors are longer than the room for them");
+    uint32_t n_ids;
+    int32_t *ids = embed_ids(b, text, &n_ids);
+    void *context = NULL;
+    if (!ids)
+        return say(why, why_size, TELEX_AGAIN, m->entries[index].name, "no memory for the text's tokens now");
+    last_why[0] = 0;
+    telex_status status = b->model->context_open(b->self, 1, n_ids ? n_ids : 1, &context);
+    if (status == TELEX_OK) {
+        status = b->model->embed(context, ids, n_ids, out);
+        b->model->context_close(context);
+    }
+    free(ids);
+    return status == TELEX_OK
+               ? status
+               : say(why, why_size, status, m->entries[index].name, last_why[0] ? last_why : "embed failed");
 }
 
 /* ---- close ---- */

@@ -43,6 +43,11 @@ telex_status models_generate(struct models *models, telex_lease lease, size_t in
                              const struct telex_job *job, telex_job_done done, void *arg, uint64_t *job_id,
                              char *why, size_t why_size);
 
+/* The vector of a text, as telex.models/1 has it (telex/ext/models.h); otherwise why says the reason. [any]
+ */
+telex_status models_embed(struct models *models, size_t index, struct telex_bytes text, float *out,
+                          uint32_t capacity, uint32_t *n, char *why, size_t why_size);
+
 /* Hints; done is still called. A number that is not running is ignored. [any] */
 void models_cancel(struct models *models, uint64_t job_id);
 void models_cancel_lease(struct models *models, telex_lease lease);

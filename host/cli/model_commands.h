@@ -3,8 +3,9 @@
 #ifndef HOST_CLI_MODEL_COMMANDS_H
 #define HOST_CLI_MODEL_COMMANDS_H
 
-int cmd_bench(int argc, char **argv);      /* model_bench.c */
-int cmd_compare(int argc, char **argv);    /* model_compare.c */
+int cmd_bench(int argc, char **argv);   /* model_bench.c */
+int cmd_compare(int argc, char **argv); /* model_compare.c */
+int cmd_embed(int argc, char **argv);
 int cmd_perplexity(int argc, char **argv); /* model_perplexity.c */
 
 #endif

@@ -70,10 +70,25 @@ static telex_status jobs_generate(const struct telex_host *host, telex_lease lea
     return status == TELEX_OK ? status : host->fail(host, lease, status, telex_text(why));
 }
 
+static telex_status jobs_embed(const struct telex_host *host, const char *name, struct telex_bytes text,
+                               float *out, uint32_t capacity, uint32_t *n) {
+    struct remote *remote = host->impl;
+    char why[512] = "";
+    long index = find_role(remote, name);
+    if (index < 0)
+        return TELEX_NOT_FOUND;
+    telex_status status =
+        models_embed(remote->models, (size_t)index, text, out, capacity, n, why, sizeof(why));
+    return status == TELEX_OK ? status : host->fail(host, 0, status, telex_text(why));
+}
+
 static void jobs_cancel(const struct telex_host *host, uint64_t job_id) {
     struct remote *remote = host->impl;
     models_cancel(remote->models, job_id);
 }
 
-const struct telex_models jobs_table = {
-    .size = sizeof(jobs_table), .info = jobs_info, .generate = jobs_generate, .cancel = jobs_cancel};
+const struct telex_models jobs_table = {.size = sizeof(jobs_table),
+                                        .info = jobs_info,
+                                        .generate = jobs_generate,
+                                        .cancel = jobs_cancel,
+                                        .embed = jobs_embed};

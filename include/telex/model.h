@@ -93,7 +93,9 @@ struct telex_generate {
 enum {
     TELEX_MODEL_EMBED = 1,          /* embed() works */
     TELEX_MODEL_BATCH_INVARIANT = 2, /* a row's bits do not depend on what else is in the batch */
-    TELEX_MODEL_LOSSY_TEXT = 4       /* tokenize normalises: what it gives back may differ from what it got */
+    TELEX_MODEL_LOSSY_TEXT = 4,      /* tokenize normalises: what it gives back may differ from what it got */
+    TELEX_MODEL_ENCODER = 8          /* since 1.1: gives vectors and no text; decode, seq_* are UNSUPPORTED, and embed
+                                      * puts what opens and ends a text around its ids */
 };
 
 struct telex_model_info {

@@ -17,6 +17,7 @@
 #include "answer.h"
 #include "context.h"
 #include "cpu.h"
+#include "encoder.h"
 #include "model.h"
 #include "pool.h"
 #include "speech.h"
@@ -29,19 +30,21 @@ struct backend {
     void *config_memory;
     const struct kernels *kernels;
     struct pool *pool;
-    struct model *model; /* shared with every other backend of this file in the process */
+    struct model *model;           /* shared with every other backend of this file in the process */
+    const struct encoder *encoder; /* also; instead of model */
     char device[224];
 };
 
 struct backend_context {
     struct backend *backend; /* borrowed */
-    struct context *ctx;
+    struct context *ctx;     /* NULL with an encoder */
     struct context_row rows[CONTEXT_MAX_BATCH];
 };
 
 const struct telex_option *const backend_options[] = {
     TELEX_OPTION(.name = "path", .type = TELEX_PATH, .flags = TELEX_OPTION_REQUIRED,
-                 .offset = offsetof(struct backend_config, path), .doc = "weights, a GGUF file"),
+                 .offset = offsetof(struct backend_config, path),
+                 .doc = "weights: a GGUF file, or a BERT encoder as a safetensors file or its folder"),
     TELEX_OPTION(.name = "threads", .type = TELEX_INT, .offset = offsetof(struct backend_config, threads),
                  .initial = "0", .min = 0, .max = MAX_THREADS,
                  .doc = "threads that decode, the caller's included; 0: one for each processor online"),
@@ -97,7 +100,9 @@ static int open_parts(struct backend *b, struct model_fail *fail) {
         err = model_fail(fail, -EINVAL, "kv: int8 with precision: exact, which keeps float32; leave one out");
     if (!err)
         b->kernels = exact ? b->kernels->exact : small ? b->kernels->int8_kv : b->kernels;
-    if (!err)
+    if (!err && encoder_is_for(b->config.path))
+        err = encoder_open(b->config.path, &b->encoder, fail);
+    else if (!err)
         err = model_open(b->config.path, n_threads, cached ? &cache : NULL, &b->model, fail);
     if (!err)
         err = pool_create(n_threads, &b->pool, fail);
@@ -139,12 +144,44 @@ void backend_close(void *self) {
         return;
     pool_destroy(b->pool);
     model_close(b->model);
+    encoder_close(b->encoder);
     free(b->config_memory);
     free(b);
 }
 
+static void encoder_info(const struct backend *b, struct telex_model_info *out) {
+    const struct encoder *e = b->encoder;
+    const struct telex_model_info info = {
+        .size = sizeof(info),
+        .flags =
+            TELEX_MODEL_BATCH_INVARIANT | TELEX_MODEL_LOSSY_TEXT | TELEX_MODEL_EMBED | TELEX_MODEL_ENCODER,
+        .n_vocab = e->bert.n_vocab,
+        .n_embd = e->bert.n_embd,
+        .context_tokens = encoder_most_tokens(e),
+        .max_batch = CONTEXT_MAX_BATCH,
+        .bos = e->words.first,
+        .eos = e->words.last,
+        .eot = -1,
+        .weight_bytes = e->weight_bytes,
+        .arch = "bert",
+        .quant = "F32",
+        .device = b->device,
+        .model = e->title,
+        .weights_sha256 = e->sha256,
+        .chat = "",
+    };
+    const uint32_t size = out->size < sizeof(info) ? out->size : sizeof(info);
+
+    memcpy(out, &info, size);
+    out->size = size;
+}
+
 telex_status backend_info(void *self, struct telex_model_info *out) {
     const struct backend *b = self;
+    if (b->encoder) {
+        encoder_info(b, out);
+        return TELEX_OK;
+    }
     const struct model *m = b->model;
     struct telex_model_info info = {
         .flags = TELEX_MODEL_BATCH_INVARIANT,
@@ -171,12 +208,38 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
     return TELEX_OK;
 }
 
+static int64_t encoder_tokenize(const struct encoder *encoder, struct telex_bytes text, uint32_t flags,
+                                int32_t *ids, uint64_t capacity) {
+    struct token_list list = {0};
+    int64_t n = TELEX_LIMIT;
+
+    if (wordpiece_encode(&encoder->words, (const char *)text.data, text.size,
+                         flags & TELEX_TOKENIZE_CONTROL ? TOKENIZER_CONTROL : 0, &list) == 0) {
+        n = (int64_t)list.n;
+        if (list.n > 0 && capacity > 0)
+            memcpy(ids, list.ids, (list.n < capacity ? list.n : capacity) * sizeof(*ids));
+    }
+    free(list.ids);
+    return n;
+}
+
 int64_t backend_tokenize(void *self, struct telex_bytes text, uint32_t flags, int32_t *ids,
                          uint64_t capacity) {
+    const struct encoder *encoder = ((const struct backend *)self)->encoder;
+
+    if (encoder)
+        return encoder_tokenize(encoder, text, flags, ids, capacity);
     return speech_tokenize(((const struct backend *)self)->model->tokenizer, text, flags, ids, capacity);
 }
 
 int64_t backend_detokenize(void *self, const int32_t *ids, uint64_t n, uint8_t *out, uint64_t capacity) {
+    const struct encoder *encoder = ((const struct backend *)self)->encoder;
+
+    if (encoder) {
+        const int64_t size = wordpiece_decode(&encoder->words, ids, n, (char *)out, capacity);
+
+        return size < 0 ? TELEX_INVALID : size;
+    }
     return speech_detokenize(((const struct backend *)self)->model->tokenizer, ids, n, out, capacity);
 }
 
@@ -187,7 +250,8 @@ telex_status backend_context_open(void *self, uint32_t n_seq, uint32_t n_tokens,
     struct backend_context *c = calloc(1, sizeof(*c));
     struct model_fail fail = {"out of memory"};
 
-    if (!c || context_open(b->model, b->pool, b->kernels, n_seq, n_tokens, &c->ctx, &fail) != 0) {
+    if (!c ||
+        (!b->encoder && context_open(b->model, b->pool, b->kernels, n_seq, n_tokens, &c->ctx, &fail) != 0)) {
         free(c);
         return telex_fail(b->host, 0, TELEX_LIMIT, "model-cpu: %s", fail.text);
     }
@@ -201,12 +265,16 @@ void backend_context_close(void *context) {
 
     if (!c)
         return;
-    context_close(c->ctx);
+    if (c->ctx)
+        context_close(c->ctx);
     free(c);
 }
 
 void backend_cancel(void *context) {
-    context_cancel(((struct backend_context *)context)->ctx);
+    struct backend_context *c = context;
+
+    if (c->ctx)
+        context_cancel(c->ctx);
 }
 
 static telex_status status_of(int err) {
@@ -253,6 +321,8 @@ static void answer(void *arg, uint32_t row, const float *logits) {
 
 telex_status backend_decode(void *context, const struct telex_batch *batch) {
     struct backend_context *c = context;
+    if (!c->ctx)
+        return TELEX_UNSUPPORTED;
     const uint32_t n_vocab = c->backend->model->n_vocab;
     struct answering answering = {batch, n_vocab};
     const struct context_batch rows = {batch->n, batch->token, batch->pos, batch->seq, c->rows};
@@ -268,19 +338,29 @@ telex_status backend_decode(void *context, const struct telex_batch *batch) {
 telex_status backend_seq_copy(void *context, uint32_t dst, uint32_t src, int32_t from, int32_t to) {
     struct backend_context *c = context;
 
-    return from < 0 ? TELEX_INVALID : status_of(context_copy(c->ctx, dst, src, (uint32_t)from, to));
+    return !c->ctx    ? TELEX_UNSUPPORTED
+           : from < 0 ? TELEX_INVALID
+                      : status_of(context_copy(c->ctx, dst, src, (uint32_t)from, to));
 }
 
 telex_status backend_seq_trim(void *context, uint32_t seq, int32_t from) {
     struct backend_context *c = context;
 
-    return from < 0 ? TELEX_INVALID : status_of(context_trim(c->ctx, seq, (uint32_t)from));
+    return !c->ctx    ? TELEX_UNSUPPORTED
+           : from < 0 ? TELEX_INVALID
+                      : status_of(context_trim(c->ctx, seq, (uint32_t)from));
 }
 
 telex_status backend_embed(void *context, const int32_t *ids, uint32_t n, float *out) {
-    (void)context;
-    (void)ids;
-    (void)n;
-    (void)out;
-    return TELEX_UNSUPPORTED;
+    const struct backend *b = ((const struct backend_context *)context)->backend;
+    const struct encoder_text one = {ids, n};
+    int err;
+
+    if (!b->encoder)
+        return TELEX_UNSUPPORTED;
+    err = encoder_embed(b->encoder, encoder_kernels_like(b->kernels), b->pool, &one, 1, out);
+    if (err == -EDOM)
+        return telex_fail(b->host, 0, TELEX_FATAL,
+                          "model-cpu: %s: the vector is no number: the weights are damaged", b->config.path);
+    return status_of(err);
 }

@@ -199,3 +199,40 @@ def test_damaged_files_never_crash(tmp_path):
         run = subprocess.run([TOOL, "embed", tmp_path / "m"], input='"x"\n', capture_output=True, text=True, timeout=60)
         assert run.returncode in (0, 1), (i, run.returncode)
         assert run.returncode == 0 or re.search(r"encoder-tool: \S", run.stderr), (i, run.stderr)
+
+
+# ---- `telex model` ----
+
+def telex(*args, fine=True, **kw):
+    run = subprocess.run([os.environ["TELEX_PROGRAM"], "model", *map(str, args), "-P", os.environ["TELEX_MODEL_SO"]], capture_output=True,
+                         text=True, timeout=120, **kw)
+    assert (run.returncode == 0) == fine, run.stderr
+    return run.stdout if fine else run.stderr
+
+
+def test_the_command_prints_the_vector_of_a_text(tiny):
+    wanted = vectors(tiny, TITLES[:1])[0]
+    told = json.loads(telex("embed", tiny, "--text", TITLES[0], "--json"))
+    assert told["dimensions"] == len(wanted) == tinybert.SIZES["hidden_size"] and told["model"] == "tiny"
+    assert abs(numpy.array(told["vector"]) - wanted).max() < 1e-7
+    lines = telex("embed", tiny / "model.safetensors", input=TITLES[0]).splitlines()
+    assert abs(numpy.array([float(x) for x in lines]) - wanted).max() < 1e-7
+
+
+def test_a_text_that_is_too_long_is_cut(tiny):
+    most = tinybert.SIZES["max_position_embeddings"] - 2
+    whole, cut = (json.loads(telex("embed", tiny, "-t", "bank " * n, "--json"))["vector"] for n in (most + 50, most))
+    assert whole == cut
+
+
+def test_an_encoder_says_what_it_is_and_writes_no_text(tiny):
+    told = json.loads(telex("show", tiny, "--json"))
+    assert told["embeddings"] and told["arch"] == "bert" and told["model_context_tokens"] == tinybert.SIZES["max_position_embeddings"] - 2
+    assert "vectors" in telex("generate", tiny, "-p", "the", "-n", "2", fine=False)
+    assert json.loads(telex("tokenize", tiny, "-t", "Unable banks", "--json"))["pieces"] == ["un", "able", "bank", "s"]
+
+
+def test_a_model_that_gives_no_vectors_says_so(tmp_path):
+    tinymodel = pytest.importorskip("tinymodel")
+    path = tinymodel.write(tmp_path / "tiny.gguf", "Q8_0")
+    assert "gives no vectors" in telex("embed", path, "-t", "the", fine=False)

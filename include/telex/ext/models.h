@@ -19,6 +19,11 @@ struct telex_models {
     telex_status (*generate)(const struct telex_host *host, telex_lease lease, const char *name,
                              const struct telex_job *job, telex_job_done done, void *arg, uint64_t *job_id);
     void (*cancel)(const struct telex_host *host, uint64_t job_id); /* a hint; done is still called [any] */
+    /* Since 1.1: ask TELEX_HAS. The vector of a text, of length 1, into out[0..*n); a text longer than the model takes
+     * is cut. Blocks while it is computed. OK; INVALID (capacity < *n, which then is what it takes), NOT_FOUND,
+     * UNSUPPORTED (the model gives no vectors), AGAIN (no memory now), FATAL. [any] */
+    telex_status (*embed)(const struct telex_host *host, const char *name, struct telex_bytes text, float *out,
+                          uint32_t capacity, uint32_t *n);
 };
 
 #endif
