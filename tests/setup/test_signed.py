@@ -160,7 +160,7 @@ def test_an_isolated_stage_starts_again_from_what_was_checked(telex, wire, tmp_p
         before = size()
         wait_for(lambda: size() > before + 1000)
         done = telex("reload", "--wait", config, path=wire.plugins)  # asks again, and goes on as it was
-        assert done.returncode == WRONG and "stage-noop.so: is not the file that " in done.stderr
+        assert done.returncode == UNTRUSTED and "stage-noop.so: is not the file that " in done.stderr
         before = size()
         wait_for(lambda: size() > before + 1000)
     finally:
