@@ -17,18 +17,33 @@ static uint32_t sample(const struct story *story, uint32_t most) {
 }
 
 /* The share of cross pairs that agree, over at most PAIRS_MAX pairs spread evenly over both stories. */
-static double cross_pairs(struct cluster *cluster, const struct story *a, const struct story *b) {
+static double cross_pairs(struct cluster *cluster, const struct story *a, const struct story *b, double *form) {
     const struct story *larger = a->n_reports > b->n_reports ? a : b;
-    uint32_t n_a = sample(a, 8), n_b = sample(b, PAIRS_MAX / n_a), agree = 0, pairs = 0;
+    uint32_t n_a = sample(a, 8), n_b = sample(b, PAIRS_MAX / n_a), agree = 0, pairs = 0, met = 0;
+    struct sketch mine, theirs[PAIRS_MAX];
+    double prior = form_prior(cluster, larger->n_reports);
+    bool read[PAIRS_MAX] = {false};
+    *form = 0;
     for (uint32_t i = 0; i < n_a; i++) {
-        score_mark(cluster, a->members[(uint64_t)i * a->n_members / n_a]);
+        const struct record *one = a->members[(uint64_t)i * a->n_members / n_a];
+        form_read(&mine, one);
+        score_mark(cluster, one);
         for (uint32_t k = 0; k < n_b; k++) {
             const struct record *other = b->members[(uint64_t)k * b->n_members / n_b];
             pairs++;
             double alike = score_with(cluster, other) * score_contrast(cluster, other, larger);
-            agree += alike >= cluster->options.quorum_pair;
+            if (alike < cluster->options.quorum_pair)
+                continue;
+            if (!read[k])
+                form_read(&theirs[k], other);
+            read[k] = true;
+            double left = form_left(cluster, &mine, &theirs[k], prior);
+            agree += alike * left >= cluster->options.quorum_pair;
+            *form += left;
+            met++;
         }
     }
+    *form = met ? *form / met : 1;
     return (double)agree / pairs;
 }
 
@@ -83,16 +98,16 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
     if (score < need || apart > cluster->options.retire_ms || one_column(smaller, smaller == a ? b : a))
         return false;
     bool conflict = cluster->options.conflict > 0 && (anchors_conflict(a, b) || anchors_conflict(b, a));
-    double quorum = conflict ? 0 : cross_pairs(cluster, a, b);
-    bool one = !conflict && quorum >= cluster->options.quorum;
+    double form = 1, quorum = conflict ? 0 : cross_pairs(cluster, a, b, &form);
+    bool one = !conflict && quorum >= cluster->options.quorum && score * form >= need;
     if (cluster->sink.explain) {
         char names[2][33];
         story_id(a, names[0]);
         story_id(b, names[1]);
         cluster_explain(cluster,
-                        "stories %.8s (%u) and %.8s (%u): %s, profiles %.3f of %.3f, quorum %.2f of %.2f%s",
+                        "stories %.8s (%u) and %.8s (%u): %s, profiles %.3f of %.3f, form %.2f, quorum %.2f of %.2f%s",
                         names[0], a->n_reports, names[1], b->n_reports, one ? "merge" : "stay apart", score,
-                        need, quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
+                        need, form, quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
     }
     return one;
 }

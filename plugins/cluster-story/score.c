@@ -369,6 +369,11 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     if (candidate->recurs)
         candidate->score = 0;
     candidate->need = score_need(cluster, story);
+    candidate->form = 1;
+    if (candidate->nearest && candidate->score >= candidate->need) {
+        candidate->form = form_of_story(cluster, story, candidate->nearest);
+        candidate->score *= candidate->form;
+    }
 }
 
 bool anchors_conflict(const struct story *a, const struct story *b) {

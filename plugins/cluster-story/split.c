@@ -37,11 +37,17 @@ static bool find_groups(struct cluster *cluster, const struct story *story, stru
         groups->reports[groups->n++] = story->members[i];
     }
     uint32_t n_groups = groups->n;
+    struct sketch sketches[SPLIT_MAX];
+    double prior = form_prior(cluster, groups->n);
+    for (uint32_t i = 0; i < groups->n && n_groups > 1; i++)
+        form_read(&sketches[i], groups->reports[i]);
     for (uint32_t i = 0; i < groups->n && n_groups > 1; i++) {
         score_mark(cluster, groups->reports[i]);
         for (uint32_t k = i + 1; k < groups->n; k++) {
             if (groups->group[i] == groups->group[k] ||
                 score_with(cluster, groups->reports[k]) < cluster->options.split)
+                continue;
+            if (cluster->options.form_split > 0 && form_left(cluster, &sketches[i], &sketches[k], prior) < cluster->options.form_split)
                 continue;
             unite(groups, groups->group[i], groups->group[k]);
             n_groups--;

@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #include "cluster.h"
+#include "differ.h"
 #include "index.h"
 
 enum { PROFILE_MAX = 64, RECORD_KEYS = 8, OUTLET_UNKNOWN = 0 };
@@ -122,7 +123,7 @@ struct slot {
 struct candidate {
     struct story *story;
     double score; /* after the walk: an estimate; after scoring: the score */
-    double profile, member, evidence, contrast, conflict, accord, outlet, time, need;
+    double profile, member, evidence, contrast, form, conflict, accord, outlet, time, need;
     uint32_t agree, contradict; /* anchors */
     struct record *nearest;
     bool recurs; /* nearest is the same column on another day */
@@ -156,7 +157,8 @@ struct cluster {
     uint32_t marked_telling; /* and how many of them are telling */
     uint64_t next_seq;
     int64_t clock_ms;
-    struct text_doc doc; /* of the record in hand */
+    struct text_doc doc;  /* of the record in hand */
+    struct sketch sketch; /* of its title */
     char why[1024];      /* what was weighed for it, where the sink wants it */
     uint32_t why_size;
 };
@@ -232,6 +234,15 @@ double score_time(const struct cluster *cluster, int64_t apart_ms);
 double score_age_need(const struct cluster *cluster, const struct story *story);
 double score_need(const struct cluster *cluster, const struct story *story);
 bool anchors_conflict(const struct story *a, const struct story *b);
+
+/* ---- form.c ---- */
+
+void form_read(struct sketch *sketch, const struct record *record);
+/* What is left of a likeness, 0 to 1, when two titles may fill one form with other things. */
+double form_left(const struct cluster *cluster, const struct sketch *a, const struct sketch *b, double prior);
+double form_prior(const struct cluster *cluster, uint32_t reports);
+/* The same for the record in hand and a story, whose nearest report counts most. */
+double form_of_story(const struct cluster *cluster, const struct story *story, const struct record *nearest);
 
 /* ---- merge.c ---- */
 

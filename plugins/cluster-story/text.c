@@ -73,8 +73,7 @@ size_t text_stem(char *out, const char *word, size_t len) {
     return len;
 }
 
-/* The hash under which a word is known, and how common it is. */
-static uint64_t word_hash(const char *word, size_t len, uint8_t *per_mille) {
+uint64_t text_word_hash(const char *word, size_t len, uint8_t *per_mille) {
     char form[TEXT_STEM_BYTES];
     size_t n = text_stem(form, word, len);
     uint64_t hash = words_known(text_hash(form, n), per_mille);
@@ -122,8 +121,7 @@ static void add_anchor(struct build *build, uint64_t subject, uint64_t value, bo
         doc->anchors[doc->n_anchors++] = (struct text_anchor){subject, value, strong};
 }
 
-/* Whether most words are capitalised, so that capitals tell nothing about names. */
-static bool title_case(const struct token_list *list) {
+bool text_title_case(const struct token_list *list) {
     uint32_t words = 0, capitals = 0;
     for (uint32_t i = 0; i < list->n; i++) {
         const struct token *token = &list->tokens[i];
@@ -135,7 +133,7 @@ static bool title_case(const struct token_list *list) {
     return capitals * 10 > words * 6;
 }
 
-static bool near(const struct token *token) {
+bool text_near(const struct token *token) {
     return !(token->gap & (GAP_BREAK | GAP_BAR | GAP_COMMA | GAP_MONEY)) &&
            !((token->gap & GAP_DOT) && (token->flags & TOKEN_START));
 }
@@ -145,7 +143,7 @@ static uint32_t name_run(const struct token_list *list, uint32_t i, uint32_t *wo
     uint32_t end = i, n = 0;
     for (uint32_t k = i; k < list->n && n < NAME_WORD_MAX; k++) {
         const struct token *token = &list->tokens[k];
-        if (k > i && !near(token))
+        if (k > i && !text_near(token))
             break;
         if ((token->flags & TOKEN_CAP) && !(token->flags & TOKEN_STOP)) {
             end = k + 1;
@@ -166,7 +164,7 @@ static uint32_t add_name(struct build *build, const struct token_list *list, uin
     for (uint32_t k = i; k < i + run; k++) {
         uint8_t per_mille;
         if (!(list->tokens[k].flags & TOKEN_STOP))
-            hash = mix(hash, word_hash(token_text(list, k), list->tokens[k].len, &per_mille));
+            hash = mix(hash, text_word_hash(token_text(list, k), list->tokens[k].len, &per_mille));
     }
     uint32_t weight = title ? build->rules->title_name : build->rules->lead_name;
     add_term(build, hash, build->rules->title_name ? weight : 0, TEXT_NAME, 0, title, false);
@@ -190,20 +188,20 @@ static uint32_t add_number(struct build *build, const struct token_list *list, u
     uint8_t per_mille;
     if (number.kind == NUMBER_QUARTER) {
         add_anchor(build, number.unit, number.value, true);
-    } else if (i > 0 && !number.unit && near(&list->tokens[i])) {
+    } else if (i > 0 && !number.unit && text_near(&list->tokens[i])) {
         const struct token *before = &list->tokens[i - 1];
         bool named = (before->flags & TOKEN_ALPHA) && !(before->flags & (TOKEN_DIGIT | TOKEN_STOP)) &&
                      list->tokens[i].gap == GAP_HYPHEN;
         if (named || (before->sorts & WORD_ORDINAL))
-            add_anchor(build, word_hash(token_text(list, i - 1), before->len, &per_mille), number.value,
+            add_anchor(build, text_word_hash(token_text(list, i - 1), before->len, &per_mille), number.value,
                        true);
     }
     if (number.unit && number.kind != NUMBER_QUARTER) {
         add_anchor(build, number.unit, number.value, false);
-    } else if (i + taken < list->n && near(&list->tokens[i + taken])) {
+    } else if (i + taken < list->n && text_near(&list->tokens[i + taken])) {
         const struct token *after = &list->tokens[i + taken];
         if ((after->flags & TOKEN_ALPHA) && !(after->flags & TOKEN_STOP))
-            add_anchor(build, word_hash(token_text(list, i + taken), after->len, &per_mille), number.value,
+            add_anchor(build, text_word_hash(token_text(list, i + taken), after->len, &per_mille), number.value,
                        false);
     }
     return taken;
@@ -259,7 +257,7 @@ static bool may_name(const struct token *token, bool names) {
 static void read_field(struct build *build, const struct token_list *list, uint32_t from, uint32_t to,
                        bool title) {
     const struct text_rules *rules = build->rules;
-    struct field field = {.title = title, .names = !title_case(list), .name_start = from, .name_end = from};
+    struct field field = {.title = title, .names = !text_title_case(list), .name_start = from, .name_end = from};
     uint64_t before = 0; /* the content word just before, for pairs */
     for (uint32_t i = from; i < to;) {
         const struct token *token = &list->tokens[i];
@@ -283,11 +281,11 @@ static void read_field(struct build *build, const struct token_list *list, uint3
         uint64_t hash = compound(list, i, &per_mille);
         uint32_t step = hash ? 2 : 1;
         if (!hash)
-            hash = word_hash(token_text(list, i), token->len, &per_mille);
+            hash = text_word_hash(token_text(list, i), token->len, &per_mille);
         if (!(token->flags & TOKEN_IDEO))
             add_term(build, hash, word_weight(rules, token, i, &field, per_mille), TEXT_WORD, per_mille,
                      title, per_mille == 0 && may_name(token, field.names));
-        if (before && near(token)) {
+        if (before && text_near(token)) {
             uint32_t weight = title ? rules->title_pair : rules->lead_pair;
             if (token->flags & TOKEN_IDEO)
                 weight = title ? rules->title_word : rules->lead_word;
@@ -324,8 +322,7 @@ static bool all_capitalised(const struct token_list *list, uint32_t from, uint32
     return true;
 }
 
-/* Narrow [from, to) to the headline proper: outlets sign theirs at either end, behind a dash or bar. */
-static void drop_signature(const struct token_list *list, struct text_slice outlet, uint32_t *from,
+void text_headline(const struct token_list *list, struct text_slice outlet, uint32_t *from,
                            uint32_t *to) {
     for (int round = 0; round < 2; round++) {
         uint32_t cut = *to;
@@ -376,9 +373,7 @@ static bool asks(const struct token_list *list, uint32_t from, uint32_t to) {
     return false;
 }
 
-/* "Morning briefing", "Tech roundup": collections. "10 stocks with easy gains", "Top tips for ...": lists. "X
- * buys 300 shares of Y", "Is Y stock a buy?": notices that differ in one name. */
-static bool column_form(const struct token_list *list, uint32_t from, uint32_t to) {
+bool text_column(const struct token_list *list, uint32_t from, uint32_t to) {
     unsigned seen = 0;
     for (uint32_t i = from; i < to; i++)
         seen |= list->tokens[i].sorts;
@@ -415,10 +410,10 @@ void text_analyse(struct text_doc *doc, struct text_slice title, struct text_sli
     title.len = title.len > TITLE_BYTES_MAX ? TITLE_BYTES_MAX : title.len;
     token_list_read(&list, title);
     uint32_t from = 0, to = list.n;
-    drop_signature(&list, outlet, &from, &to);
+    text_headline(&list, outlet, &from, &to);
     read_field(&build, &list, from, to, true);
     doc->n_words = to - from;
-    doc->column = column_form(&list, from, to);
+    doc->column = text_column(&list, from, to);
     if (to > from)
         doc->title_hash = hash_words(&list, from, to, 1);
     doc->whole_hash = mix(doc->title_hash, hash_body(body));
