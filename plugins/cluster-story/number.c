@@ -38,6 +38,9 @@ static const char *const money_words[] = {"dlrs",   "dlr", "dollars", "dollar", 
 static const char *const percent_words[] = {"percent", "pct", "per"};
 static const char *const small_words[] = {"zero",  "one",   "two",  "three", "four",   "five",  "six",
                                           "seven", "eight", "nine", "ten",   "eleven", "twelve"};
+static const char *const teen_words[] = {"thirteen", "fourteen",  "fifteen",  "sixteen",
+                                         "seventeen", "eighteen", "nineteen"};
+static const char *const ten_words[] = {"twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
 static const char *const ordinal_words[] = {"first", "second", "third", "fourth"};
 
 static bool is(const struct token_list *list, uint32_t i, const char *word) {
@@ -112,7 +115,20 @@ static uint32_t read_quarter(const struct token_list *list, uint32_t i, struct n
     return 0;
 }
 
-/* "three mln", "one billion": a number word counts before a scale only. */
+/* "eighteen", "forty": in a headline as good as 18 and 40. */
+static uint64_t round_word(const struct token_list *list, uint32_t i) {
+    for (uint64_t k = 0; k < sizeof(teen_words) / sizeof(teen_words[0]); k++) {
+        if (is(list, i, teen_words[k]))
+            return (13 + k) * 1000;
+    }
+    for (uint64_t k = 0; k < sizeof(ten_words) / sizeof(ten_words[0]); k++) {
+        if (is(list, i, ten_words[k]))
+            return (20 + 10 * k) * 1000;
+    }
+    return 0;
+}
+
+/* "three mln", "one billion": a small number word counts before a scale only. */
 static uint64_t small_word(const struct token_list *list, uint32_t i) {
     for (uint64_t k = 0; k < sizeof(small_words) / sizeof(small_words[0]); k++) {
         if (is(list, i, small_words[k]) && i + 1 < list->n && list->tokens[i + 1].len > 1 &&
@@ -156,7 +172,8 @@ uint32_t number_read(const struct token_list *list, uint32_t i, struct number *n
                 return 0;
         }
     } else {
-        number->value = small_word(list, i);
+        number->value = round_word(list, i);
+        number->value = number->value ? number->value : small_word(list, i);
         if (!number->value)
             return 0;
     }

@@ -51,7 +51,8 @@ LIST(exchange_words, "asx", "bse", "cve", "epa", "fra", "hkg", "lon", "lse", "na
     "otcmkts", "sgx", "tse", "tsx", "tsxv");
 
 LIST(count_words, "first", "second", "third", "fourth", "zero", "one", "two", "three", "four", "five", "six", "seven",
-    "eight", "nine", "ten", "eleven", "twelve");
+    "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety");
 
 /* from, to: stems; no `to` is a `from`. */
 static const struct { const char *from, *to; } same_words[] = {
@@ -93,6 +94,7 @@ static const struct { const char *from, *to; } same_words[] = {
     {"tunisian", "tunisia"}, {"turkish", "turkey"}, {"ugandan", "uganda"}, {"ukrainian", "ukrain"},
     {"unveil", "launch"}, {"vehicl", "car"}, {"venezuelan", "venezuela"}, {"vietnames", "vietnam"},
     {"welsh", "wal"}, {"yemeni", "yemen"}, {"zambian", "zambia"}, {"zimbabwean", "zimbabw"},
+    {"accord", "deal"}, {"agreement", "deal"}, {"appoint", "nam"}, {"approv", "pass"}, {"blast", "explosion"}, {"boat", "vessel"}, {"bushfir", "fir"}, {"ceasefir", "truc"}, {"collid", "crash"}, {"collision", "crash"}, {"defeat", "beat"}, {"defect", "fault"}, {"detain", "arrest"}, {"drug", "medicin"}, {"employe", "workforc"}, {"exercis", "drill"}, {"explod", "explosion"}, {"failur", "fault"}, {"gain", "ris"}, {"gunman", "shooter"}, {"hacker", "hack"}, {"halt", "stop"}, {"hik", "ris"}, {"hurt", "injur"}, {"indict", "charg"}, {"lawmaker", "parliament"}, {"lawsuit", "su"}, {"metro", "subway"}, {"murder", "kill"}, {"outlaw", "ban"}, {"overturn", "capsiz"}, {"pact", "deal"}, {"pill", "medicin"}, {"plane", "aircraft"}, {"postpon", "delay"}, {"prison", "jail"}, {"probes", "prob"}, {"prohibit", "ban"}, {"quit", "resign"}, {"sav", "rescu"}, {"scrap", "cancel"}, {"ship", "vessel"}, {"shut", "clos"}, {"staf", "workforc"}, {"sued", "su"}, {"suit", "su"}, {"suspend", "stop"}, {"walkout", "strik"}, {"wildfir", "fir"}, {"wound", "injur"},
 };
 
 /* Two words that are one thing with one name. */
@@ -108,7 +110,7 @@ struct entry {
     uint64_t hash; /* 0: free */
     uint16_t sorts;
     uint8_t per_mille;
-    uint8_t same; /* index + 1 into same_words */
+    uint16_t same; /* index + 1 into same_words */
 };
 
 static struct entry table[SLOTS];
@@ -154,7 +156,7 @@ static void build_table(void) {
     for (size_t i = 0; i < COUNT(compounds); i++)
         add_sort(&compounds[i].first, 1, WORD_FIRST);
     for (size_t i = 0; i < COUNT(same_words); i++)
-        entry_of(same_words[i].from, strlen(same_words[i].from))->same = (uint8_t)(i + 1);
+        entry_of(same_words[i].from, strlen(same_words[i].from))->same = (uint16_t)(i + 1);
     add_prior(prior_every_page, 20);
     add_prior(prior_common, 5);
     add_prior(prior_frequent, 2);
