@@ -144,11 +144,12 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
     cluster_explain(
         cluster,
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
-        "evidence %.2f, time %.3f, contrast %.3f, form %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet -%.3f%s",
+        "evidence %.2f, time %.3f, contrast %.3f, form %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet "
+        "-%.3f%s",
         id, record->id.data, name, best->story->n_reports, decision, best->score, best->need, best->profile,
         best->member, best->nearest ? (int)best->nearest->id.len : 0,
-        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->contrast, best->form, best->accord,
-        best->agree, best->conflict, best->contradict, best->outlet,
+        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->contrast, best->form,
+        best->accord, best->agree, best->conflict, best->contradict, best->outlet,
         best->recurs ? ", the same column on another day" : "");
 }
 
@@ -294,7 +295,7 @@ static struct record *read_record(struct cluster *cluster, const struct cluster_
     const char *outlet = cluster->options.outlet;
     if (!named.outlet.len)
         named.outlet = (struct text_slice){outlet, strlen(outlet)};
-    sketch_read(&cluster->sketch, named.title, named.outlet);
+    cluster->sketch_of = NULL;
     text_analyse(&cluster->doc, named.title, named.text, named.outlet, &cluster->rules);
     return record_new(cluster, &named, event_ms);
 }

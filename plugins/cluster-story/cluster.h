@@ -32,7 +32,7 @@ struct cluster_options {
     bool names;
     double join, join_rise, age_rise, merge, density, evidence, member;
     double quorum, quorum_pair, split;
-    double form_one, form_two, form_near, form_split, form_ease, form_size, conflict, contrast, accord, same_outlet, column;
+    double form, conflict, contrast, accord, same_outlet, column;
     int64_t prior;
 };
 

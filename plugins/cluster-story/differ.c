@@ -27,10 +27,10 @@ static bool same_word(const struct sketch_word *a, const struct sketch_word *b) 
 
 struct pairing {
     const struct sketch *a, *b;
-    uint32_t in_a, in_b;                                           /* words that the other has, by bit */
-    uint32_t row_a, row_b;                                         /* of these, the ones in the same order */
+    uint32_t in_a, in_b;                                         /* words that the other has, by bit */
+    uint32_t row_a, row_b;                                       /* of these, the ones in the same order */
     uint8_t longest[SKETCH_WORDS_MAX + 1][SKETCH_WORDS_MAX + 1]; /* common subsequence of what is left */
-    uint32_t same[SKETCH_WORDS_MAX];                               /* by bit */
+    uint32_t same[SKETCH_WORDS_MAX];                             /* by bit */
 };
 
 static void pair_up(struct pairing *pairing) {
@@ -69,14 +69,17 @@ struct swaps {
 };
 
 /* Which of the words [from, to) the other title lacks, and how many of these are names or numbers. */
-static uint32_t lacked(const struct sketch *sketch, uint32_t in_other, uint32_t from, uint32_t to, unsigned flags) {
+static uint32_t lacked(const struct sketch *sketch, uint32_t in_other, uint32_t from, uint32_t to,
+                       unsigned flags) {
     uint32_t n = 0;
     for (uint32_t i = from; i < to; i++)
-        n += !(in_other >> i & 1) && (!flags || (sketch->words[i].flags & flags));
+        n += !(in_other >> i & 1) && !(sketch->words[i].flags & SKETCH_TOLL) &&
+             (!flags || (sketch->words[i].flags & flags));
     return n;
 }
 
-static uint32_t fewer_lacked(const struct pairing *pairing, const uint32_t from[2], const uint32_t to[2], unsigned flags) {
+static uint32_t fewer_lacked(const struct pairing *pairing, const uint32_t from[2], const uint32_t to[2],
+                             unsigned flags) {
     uint32_t mine = lacked(pairing->a, pairing->in_a, from[0], to[0], flags);
     uint32_t theirs = lacked(pairing->b, pairing->in_b, from[1], to[1], flags);
     return mine < theirs ? mine : theirs;
@@ -129,7 +132,8 @@ static bool near_value(uint64_t a, uint64_t b) {
 }
 
 /* Whether both have values of a kind and subject and none in common. */
-static bool contradict(const struct sketch *a, const struct sketch *b, enum sketch_kind kind, uint32_t *agree) {
+static bool contradict(const struct sketch *a, const struct sketch *b, enum sketch_kind kind,
+                       uint32_t *agree) {
     bool against = false;
     for (uint32_t i = 0; i < a->n_marks; i++) {
         bool subject = false, value = false;
@@ -140,7 +144,8 @@ static bool contradict(const struct sketch *a, const struct sketch *b, enum sket
                 continue;
             subject = true;
             bool rounds = kind == SKETCH_MONEY || kind == SKETCH_PERCENT || kind == SKETCH_COUNT;
-            value |= rounds ? near_value(a->marks[i].value, b->marks[k].value) : a->marks[i].value == b->marks[k].value;
+            value |= rounds ? near_value(a->marks[i].value, b->marks[k].value)
+                            : a->marks[i].value == b->marks[k].value;
         }
         if (value && kind != SKETCH_WAY)
             ++*agree;
@@ -155,11 +160,14 @@ static double part(uint32_t n, uint32_t of) {
     return of ? (double)n / of : 0;
 }
 
-void differ_read(struct differ *differ, const struct sketch *a, const struct sketch *b) {
+void differ_read(struct differ *differ, const struct sketch *one, const struct sketch *other) {
+    bool turn = memcmp(one->words, other->words, sizeof(one->words)) > 0;
+    const struct sketch *a = turn ? other : one, *b = turn ? one : other;
     struct pairing pairing = {.a = a, .b = b};
     uint32_t agree = 0, shared_names = 0, ignored = 0;
     pair_up(&pairing);
-    uint32_t shared = (uint32_t)__builtin_popcount(pairing.in_a), row = (uint32_t)__builtin_popcount(pairing.row_a);
+    uint32_t shared = (uint32_t)__builtin_popcount(pairing.in_a),
+             row = (uint32_t)__builtin_popcount(pairing.row_a);
     uint32_t fewer = a->n_words < b->n_words ? a->n_words : b->n_words, inserted;
     struct swaps swaps;
     find_swaps(&pairing, &swaps);
@@ -207,7 +215,7 @@ double differ_weigh(const struct differ *d) {
     double names = d->names < 3 ? d->names : 3, values = d->values < 2 ? d->values : 2;
     uint32_t shared = d->shared < 2 ? 2 : (uint32_t)d->shared;
     double thin = d->cover < 0.45 ? 0.45 - d->cover : 0;
-    return 2.15 - 6 * thin + 1.5 * d->swapped + (row ? 1.8 * d->swapped + 0.3 * d->head : 0) + 1.75 * d->others + 1.55 * clash +
-           0.8 * d->way + 2.2 * d->column + 2.7 * sharp + 1.3 * even - 0.15 * names - 0.85 * values -
-           2.3 * index_log2(1 + shared);
+    return 2.15 - 6 * thin + 1.5 * d->swapped + (row ? 1.8 * d->swapped + 0.3 * d->head : 0) +
+           1.75 * d->others + 1.55 * clash + 0.8 * d->way + 2.2 * d->column + 2.7 * sharp + 1.3 * even -
+           0.15 * names - 0.85 * values - 2.3 * index_log2(1 + shared);
 }

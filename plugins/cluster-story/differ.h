@@ -7,19 +7,19 @@
 
 /* What speaks for two events, each 0 to 1 unless said otherwise. */
 struct differ {
-    double shared;   /* words that both have */
-    double names;    /* names that both have */
-    double values;   /* values that both have */
-    double frame;    /* share of the shorter title that stands in the other in the same order */
-    double moved;    /* share of the shared words that stand in another order */
-    double swapped;  /* share of words that stand in the place of others */
+    double shared;  /* words that both have */
+    double names;   /* names that both have */
+    double values;  /* values that both have */
+    double frame;   /* share of the shorter title that stands in the other in the same order */
+    double moved;   /* share of the shared words that stand in another order */
+    double swapped; /* share of words that stand in the place of others */
     double slots, cover, head, tail, inserted;
-    double others;   /* names of each that the other lacks, the fewer of both, among all */
-    double place;    /* both say where, and not the same */
-    double order;    /* order, period or score contradict */
-    double date;     /* day, month or year contradict */
-    double value;    /* money, percent or counts contradict */
-    double way;      /* one went up and the other down */
+    double others;    /* names of each that the other lacks, the fewer of both, among all */
+    double place;     /* both say where, and not the same */
+    double order;     /* order, period or score contradict */
+    double date;      /* day, month or year contradict */
+    double value;     /* money, percent or counts contradict */
+    double way;       /* one went up and the other down */
     double strangers; /* both have names and share none */
     double column;
 };

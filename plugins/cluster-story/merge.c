@@ -17,7 +17,8 @@ static uint32_t sample(const struct story *story, uint32_t most) {
 }
 
 /* The share of cross pairs that agree, over at most PAIRS_MAX pairs spread evenly over both stories. */
-static double cross_pairs(struct cluster *cluster, const struct story *a, const struct story *b, double *form) {
+static double cross_pairs(struct cluster *cluster, const struct story *a, const struct story *b,
+                          double *form) {
     const struct story *larger = a->n_reports > b->n_reports ? a : b;
     uint32_t n_a = sample(a, 8), n_b = sample(b, PAIRS_MAX / n_a), agree = 0, pairs = 0, met = 0;
     struct sketch mine, theirs[PAIRS_MAX];
@@ -37,7 +38,7 @@ static double cross_pairs(struct cluster *cluster, const struct story *a, const 
             if (!read[k])
                 form_read(&theirs[k], other);
             read[k] = true;
-            double left = form_left(cluster, &mine, &theirs[k], prior);
+            double left = form_left(cluster, &mine, &theirs[k], prior + form_text(one, other));
             agree += alike * left >= cluster->options.quorum_pair;
             *form += left;
             met++;
@@ -104,10 +105,11 @@ static bool are_one(struct cluster *cluster, const struct story *a, const struct
         char names[2][33];
         story_id(a, names[0]);
         story_id(b, names[1]);
-        cluster_explain(cluster,
-                        "stories %.8s (%u) and %.8s (%u): %s, profiles %.3f of %.3f, form %.2f, quorum %.2f of %.2f%s",
-                        names[0], a->n_reports, names[1], b->n_reports, one ? "merge" : "stay apart", score,
-                        need, form, quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
+        cluster_explain(
+            cluster,
+            "stories %.8s (%u) and %.8s (%u): %s, profiles %.3f of %.3f, form %.2f, quorum %.2f of %.2f%s",
+            names[0], a->n_reports, names[1], b->n_reports, one ? "merge" : "stay apart", score, need, form,
+            quorum, cluster->options.quorum, conflict ? ", anchors contradict" : "");
     }
     return one;
 }

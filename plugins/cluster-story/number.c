@@ -38,9 +38,10 @@ static const char *const money_words[] = {"dlrs",   "dlr", "dollars", "dollar", 
 static const char *const percent_words[] = {"percent", "pct", "per"};
 static const char *const small_words[] = {"zero",  "one",   "two",  "three", "four",   "five",  "six",
                                           "seven", "eight", "nine", "ten",   "eleven", "twelve"};
-static const char *const teen_words[] = {"thirteen", "fourteen",  "fifteen",  "sixteen",
+static const char *const teen_words[] = {"thirteen",  "fourteen", "fifteen", "sixteen",
                                          "seventeen", "eighteen", "nineteen"};
-static const char *const ten_words[] = {"twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
+static const char *const ten_words[] = {"twenty", "thirty",  "forty",  "fifty",
+                                        "sixty",  "seventy", "eighty", "ninety"};
 static const char *const ordinal_words[] = {"first", "second", "third", "fourth"};
 
 static bool is(const struct token_list *list, uint32_t i, const char *word) {

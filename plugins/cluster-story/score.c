@@ -342,7 +342,7 @@ static double outlet_penalty(const struct cluster *cluster, const struct record 
     return cluster->options.same_outlet / story->n_outlets * others / (others + own);
 }
 
-void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate) {
+void score_join(struct cluster *cluster, const struct record *record, struct candidate *candidate) {
     const struct cluster_options *options = &cluster->options;
     const struct story *story = candidate->story;
     candidate->profile = profile_cosine(cluster, story, &candidate->evidence);
@@ -371,7 +371,7 @@ void score_join(const struct cluster *cluster, const struct record *record, stru
     candidate->need = score_need(cluster, story);
     candidate->form = 1;
     if (candidate->nearest && candidate->score >= candidate->need) {
-        candidate->form = form_of_story(cluster, story, candidate->nearest);
+        candidate->form = form_of_story(cluster, record, story, candidate->nearest);
         candidate->score *= candidate->form;
     }
 }

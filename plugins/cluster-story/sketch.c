@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sketch.c - reads a title's content words, names, places and values.
  *
- * A word is a name where it has a capital and the title's other words have none; where capitals do not tell, a
- * word that is in no list of common ones may be one. Values keep what they count, because only values of one
- * thing can contradict each other. Counts of the dead and hurt are left out: they grow while a story lasts. */
+ * A word is a name where it has a capital and the title's other words have none; where capitals do not tell,
+ * a word that is in no list of common ones may be one. Values keep what they count, because only values of
+ * one thing can contradict each other. Counts of the dead and hurt are left out: they grow while a story
+ * lasts. */
 #include "sketch.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ struct reading {
     struct sketch *sketch;
     const struct token_list *list;
     uint32_t from, to;
-    bool cased; /* capitals tell names */
+    bool cased;         /* capitals tell names */
     uint64_t last_hash; /* of the content word just before; 0: none */
 };
 
@@ -63,7 +64,8 @@ static struct sketch_word *put_word(struct reading *reading, uint32_t i, uint64_
 
 /* ---- dates ---- */
 
-static const char months[] = "january february march april may june july august september october november december ";
+static const char months[] =
+    "january february march april may june july august september october november december ";
 static const char month_shorts[] = "jan feb mar apr may jun jul aug sep oct nov dec ";
 static const char weekdays[] = "monday tuesday wednesday thursday friday saturday sunday ";
 
@@ -77,7 +79,9 @@ static uint32_t month_of(const struct reading *reading, uint32_t i) {
     /* "May" and "march" are verbs as well: a day stands beside the month, or "in" before it. */
     bool day = (i + 1 < reading->to && (reading->list->tokens[i + 1].flags & TOKEN_DIGIT)) ||
                (i > reading->from && (reading->list->tokens[i - 1].flags & TOKEN_DIGIT));
-    return day || among(reading, i - 1, "in by since until till from before after for of last this next ") ? month : 0;
+    return day || among(reading, i - 1, "in by since until till from before after for of last this next ")
+               ? month
+               : 0;
 }
 
 /* The day number at a token: 1 to 31; 0: none. */
@@ -125,11 +129,15 @@ static uint32_t read_date(struct reading *reading, uint32_t i) {
 static const struct {
     const char *one, *other;
 } ways[] = {
-    {"up rise rises rose rising raises raised raise jump jumps jumped gain gains gained climb climbs climbed surge "
-     "surges surged soar soars soared rally rallies grow grows grew higher above upgraded upgrades increase increases "
+    {"up rise rises rose rising raises raised raise jump jumps jumped gain gains gained climb climbs climbed "
+     "surge "
+     "surges surged soar soars soared rally rallies grow grows grew higher above upgraded upgrades increase "
+     "increases "
      "lifts hikes ",
-     "down fall falls fell falling drop drops dropped sink sinks sank slump slumps slide slides slid tumble tumbles "
-     "plunge plunges lower lowers lowered below cut cuts decline declines downgraded downgrades decrease decreases "
+     "down fall falls fell falling drop drops dropped sink sinks sank slump slumps slide slides slid tumble "
+     "tumbles "
+     "plunge plunges lower lowers lowered below cut cuts decline declines downgraded downgrades decrease "
+     "decreases "
      "slips sags shrinks "},
     {"approve approves approved accept accepts accepted pass passes passed backs ",
      "reject rejects rejected block blocks blocked veto vetoes vetoed "},
@@ -155,7 +163,8 @@ static void read_way(struct reading *reading) {
 /* ---- values ---- */
 
 static const char toll_words[] =
-    "kill kills killed killing dead die dies died death deaths injured injures hurt wounded wounds missing rescued "
+    "kill kills killed killing dead die dies died death deaths injured injures hurt wounded wounds missing "
+    "rescued "
     "rescues arrested arrests people victims toll evacuated trapped leaves sick infected stranded hostages ";
 
 /* The next content word, at most two tokens on. */
@@ -176,8 +185,8 @@ static uint32_t read_score(struct reading *reading, uint32_t i) {
     for (uint32_t k = 0; k < 2; k++) {
         const struct token *token = &reading->list->tokens[i + k];
         const char *text = token_text(reading->list, i + k);
-        if (i + k >= reading->to || (token->flags & (TOKEN_DIGIT | TOKEN_ALPHA)) != TOKEN_DIGIT || token->len > 3 ||
-            token->percent || (k && token->gap != GAP_HYPHEN))
+        if (i + k >= reading->to || (token->flags & (TOKEN_DIGIT | TOKEN_ALPHA)) != TOKEN_DIGIT ||
+            token->len > 3 || token->percent || (k && token->gap != GAP_HYPHEN))
             return 0;
         value[k] = 0;
         for (size_t d = 0; d < token->len; d++)
@@ -208,33 +217,35 @@ static uint64_t numbered(const struct reading *reading, uint32_t i) {
     return name || hyphen ? hash : 0;
 }
 
-static void mark_value(struct reading *reading, uint32_t i, uint32_t taken, const struct number *number) {
-    static uint64_t money, percent;
-    money = text_hash("money", 5);
-    percent = text_hash("percent", 7);
+/* Keep what a value says; gives whether it is a toll. */
+static bool mark_value(struct reading *reading, uint32_t i, uint32_t taken, const struct number *number) {
+    const uint64_t money = text_hash("money", 5), percent = text_hash("percent", 7);
     if (number->kind == NUMBER_QUARTER) {
         mark(reading, SKETCH_PERIOD, 0, number->value);
-        return;
+        return false;
     }
     if (number->kind == NUMBER_YEAR) {
         mark(reading, SKETCH_YEAR, 0, number->value);
-        return;
+        return false;
     }
     if (number->unit == money || number->unit == percent) {
         mark(reading, number->unit == money ? SKETCH_MONEY : SKETCH_PERCENT, 0, number->value);
-        return;
+        return false;
     }
     uint64_t subject = numbered(reading, i);
     if (subject) {
         mark(reading, SKETCH_ORDER, subject, number->value);
-        return;
+        return false;
     }
     uint32_t noun = counted(reading, i + taken);
-    if (!noun || among(reading, noun, toll_words) || among(reading, i - 1, toll_words))
-        return;
+    if (among(reading, noun, toll_words) || among(reading, i - 1, toll_words))
+        return true;
+    if (!noun)
+        return false;
     uint8_t per_mille;
     subject = text_word_hash(token_text(reading->list, noun), reading->list->tokens[noun].len, &per_mille);
     mark(reading, SKETCH_COUNT, subject, number->value);
+    return false;
 }
 
 /* "first Test", "2nd round": what the ordinal at `i` numbers. */
@@ -245,7 +256,8 @@ static void read_ordinal(struct reading *reading, uint32_t i) {
     uint8_t per_mille;
     if (noun)
         mark(reading, SKETCH_ORDER,
-             text_word_hash(token_text(reading->list, noun), reading->list->tokens[noun].len, &per_mille), which * 1000);
+             text_word_hash(token_text(reading->list, noun), reading->list->tokens[noun].len, &per_mille),
+             which * 1000);
 }
 
 /* ---- words ---- */
@@ -257,7 +269,8 @@ static bool placed(const struct reading *reading, uint32_t i) {
             return false;
         if (among(reading, k - 1, "in at near off from outside across around over on "))
             return true;
-        if (!among(reading, k - 1, "the northern southern eastern western central north south east west downtown "))
+        if (!among(reading, k - 1,
+                   "the northern southern eastern western central north south east west downtown "))
             return false;
     }
     return false;
@@ -266,7 +279,8 @@ static bool placed(const struct reading *reading, uint32_t i) {
 static unsigned name_flags(const struct reading *reading, uint32_t i, uint8_t per_mille) {
     const struct token *token = &reading->list->tokens[i], *next = token + 1;
     bool capital = token->flags & TOKEN_CAP, runs_on = i + 1 < reading->to && text_near(next) &&
-                                                      (next->flags & TOKEN_CAP) && !(next->flags & TOKEN_STOP);
+                                                       (next->flags & TOKEN_CAP) &&
+                                                       !(next->flags & TOKEN_STOP);
     if (!capital)
         return (token->flags & TOKEN_MIXED) ? SKETCH_NAME : 0;
     if (!reading->cased)
@@ -290,8 +304,11 @@ static uint32_t read_word(struct reading *reading, uint32_t i) {
         (sketch->words[sketch->n_words - 1].flags & (SKETCH_NAME | SKETCH_MAYBE)))
         flags |= SKETCH_NEXT | (sketch->words[sketch->n_words - 1].flags & SKETCH_PLACE);
     if ((token->flags & TOKEN_MIXED) && token->len > 1)
-        mark(reading, SKETCH_ORDER, reading->last_hash && (sketch->words[sketch->n_words - 1].flags & SKETCH_NAME)
-                                        ? reading->last_hash : 1, hash);
+        mark(reading, SKETCH_ORDER,
+             reading->last_hash && (sketch->words[sketch->n_words - 1].flags & SKETCH_NAME)
+                 ? reading->last_hash
+                 : 1,
+             hash);
     flags |= per_mille >= 5 ? SKETCH_COMMON : 0;
     if (put_word(reading, i, hash, flags))
         reading->last_hash = hash;
@@ -313,10 +330,11 @@ void sketch_read(struct sketch *sketch, struct text_slice title, struct text_sli
         uint32_t taken = read_date(&reading, i);
         taken = taken ? taken : read_score(&reading, i);
         if (!taken && (taken = number_read(&list, i, &number))) {
-            mark_value(&reading, i, taken, &number);
+            bool toll = mark_value(&reading, i, taken, &number);
             /* A year tells little: it is a word like others. */
+            unsigned flags = number.kind == NUMBER_YEAR ? SKETCH_COMMON : SKETCH_NUMBER;
             put_word(&reading, i, number.value * 31 + number.unit + 0x6e756d,
-                     number.kind == NUMBER_YEAR ? SKETCH_COMMON : SKETCH_NUMBER);
+                     flags | (toll ? SKETCH_TOLL : 0u));
         }
         if (!taken && (list.tokens[i].flags & TOKEN_STOP))
             taken = 1;

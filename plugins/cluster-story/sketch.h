@@ -17,7 +17,7 @@ enum sketch_flag {
     SKETCH_NUMBER = 1 << 3, /* a value; its hash is that of value and unit */
     SKETCH_NEXT = 1 << 4,   /* goes on with the name before it */
     SKETCH_COMMON = 1 << 5, /* one of the words that any newsroom uses daily */
-    SKETCH_HEAD = 1 << 6,   /* stands before the title's first comma or colon */
+    SKETCH_TOLL = 1 << 6,   /* a count of the dead or hurt, which grows while a story lasts */
 };
 
 struct sketch_word {

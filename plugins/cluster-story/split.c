@@ -19,6 +19,9 @@ struct groups {
     uint32_t n;
 };
 
+/* What must be left of the likeness of two titles that may fill one form. */
+static const double FORM_TIES = 0.45;
+
 static void unite(struct groups *groups, uint32_t a, uint32_t b) {
     uint32_t low = a < b ? a : b, high = a < b ? b : a;
     for (uint32_t i = 0; i < groups->n; i++) {
@@ -47,7 +50,8 @@ static bool find_groups(struct cluster *cluster, const struct story *story, stru
             if (groups->group[i] == groups->group[k] ||
                 score_with(cluster, groups->reports[k]) < cluster->options.split)
                 continue;
-            if (cluster->options.form_split > 0 && form_left(cluster, &sketches[i], &sketches[k], prior) < cluster->options.form_split)
+            if (form_left(cluster, &sketches[i], &sketches[k],
+                          prior + form_text(groups->reports[i], groups->reports[k])) < FORM_TIES)
                 continue;
             unite(groups, groups->group[i], groups->group[k]);
             n_groups--;

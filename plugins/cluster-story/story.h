@@ -157,9 +157,10 @@ struct cluster {
     uint32_t marked_telling; /* and how many of them are telling */
     uint64_t next_seq;
     int64_t clock_ms;
-    struct text_doc doc;  /* of the record in hand */
-    struct sketch sketch; /* of its title */
-    char why[1024];      /* what was weighed for it, where the sink wants it */
+    struct text_doc doc;            /* of the record in hand */
+    struct sketch sketch;           /* of its title, once it was asked for */
+    const struct record *sketch_of; /* borrowed; NULL: of none */
+    char why[1024];                 /* what was weighed for it, where the sink wants it */
     uint32_t why_size;
 };
 
@@ -214,7 +215,7 @@ uint32_t score_candidates(struct cluster *cluster, const struct record *record, 
 /* Stories worth a look for a story. */
 uint32_t score_neighbours(struct cluster *cluster, const struct story *story, struct candidate *out);
 /* Fill in a candidate's score for the record that score_candidates was last asked about. */
-void score_join(const struct cluster *cluster, const struct record *record, struct candidate *candidate);
+void score_join(struct cluster *cluster, const struct record *record, struct candidate *candidate);
 /* Whether what the walk showed leaves a candidate a chance of that score. Its score must still be the walk's.
  */
 bool score_may_reach(const struct cluster *cluster, const struct candidate *candidate, double need);
@@ -238,11 +239,16 @@ bool anchors_conflict(const struct story *a, const struct story *b);
 /* ---- form.c ---- */
 
 void form_read(struct sketch *sketch, const struct record *record);
-/* What is left of a likeness, 0 to 1, when two titles may fill one form with other things. */
+/* What is left of a likeness, 0 to 1, when two titles may fill one form with other things; `prior`: log odds
+ * for one event that are known beforehand. */
 double form_left(const struct cluster *cluster, const struct sketch *a, const struct sketch *b, double prior);
+/* Such odds where both records have a text, 0 elsewhere. */
+double form_text(const struct record *a, const struct record *b);
+/* Such odds in a story of so many reports. */
 double form_prior(const struct cluster *cluster, uint32_t reports);
-/* The same for the record in hand and a story, whose nearest report counts most. */
-double form_of_story(const struct cluster *cluster, const struct story *story, const struct record *nearest);
+/* What is left of a likeness of a record and a story, whose nearest report counts most. */
+double form_of_story(struct cluster *cluster, const struct record *record, const struct story *story,
+                     const struct record *nearest);
 
 /* ---- merge.c ---- */
 

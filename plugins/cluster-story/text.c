@@ -27,6 +27,7 @@ struct build {
     const struct text_rules *rules;
     uint8_t seen[SEEN_SLOTS]; /* index + 1 of a term in doc->terms */
     int simhash[64];
+    bool bodied; /* a text follows the title: pairs tell where there are many words */
 };
 
 uint64_t text_hash(const void *data, size_t len) {
@@ -201,8 +202,8 @@ static uint32_t add_number(struct build *build, const struct token_list *list, u
     } else if (i + taken < list->n && text_near(&list->tokens[i + taken])) {
         const struct token *after = &list->tokens[i + taken];
         if ((after->flags & TOKEN_ALPHA) && !(after->flags & TOKEN_STOP))
-            add_anchor(build, text_word_hash(token_text(list, i + taken), after->len, &per_mille), number.value,
-                       false);
+            add_anchor(build, text_word_hash(token_text(list, i + taken), after->len, &per_mille),
+                       number.value, false);
     }
     return taken;
 }
@@ -257,7 +258,8 @@ static bool may_name(const struct token *token, bool names) {
 static void read_field(struct build *build, const struct token_list *list, uint32_t from, uint32_t to,
                        bool title) {
     const struct text_rules *rules = build->rules;
-    struct field field = {.title = title, .names = !text_title_case(list), .name_start = from, .name_end = from};
+    struct field field = {
+        .title = title, .names = !text_title_case(list), .name_start = from, .name_end = from};
     uint64_t before = 0; /* the content word just before, for pairs */
     for (uint32_t i = from; i < to;) {
         const struct token *token = &list->tokens[i];
@@ -286,10 +288,11 @@ static void read_field(struct build *build, const struct token_list *list, uint3
             add_term(build, hash, word_weight(rules, token, i, &field, per_mille), TEXT_WORD, per_mille,
                      title, per_mille == 0 && may_name(token, field.names));
         if (before && text_near(token)) {
-            uint32_t weight = title ? rules->title_pair : rules->lead_pair;
+            uint32_t weight = !title ? rules->lead_pair : build->bodied ? rules->title_pair : 0;
             if (token->flags & TOKEN_IDEO)
                 weight = title ? rules->title_word : rules->lead_word;
-            add_term(build, mix(before, hash), weight, TEXT_PAIR, 0, title, false);
+            if (weight)
+                add_term(build, mix(before, hash), weight, TEXT_PAIR, 0, title, false);
         }
         before = hash;
         i += step;
@@ -322,8 +325,7 @@ static bool all_capitalised(const struct token_list *list, uint32_t from, uint32
     return true;
 }
 
-void text_headline(const struct token_list *list, struct text_slice outlet, uint32_t *from,
-                           uint32_t *to) {
+void text_headline(const struct token_list *list, struct text_slice outlet, uint32_t *from, uint32_t *to) {
     for (int round = 0; round < 2; round++) {
         uint32_t cut = *to;
         while (cut > *from && cut + OUTLET_WORD_MAX > *to && !(list->tokens[cut - 1].gap & GAP_BAR))
@@ -404,7 +406,7 @@ static uint64_t hash_body(struct text_slice body) {
 void text_analyse(struct text_doc *doc, struct text_slice title, struct text_slice body,
                   struct text_slice outlet, const struct text_rules *rules) {
     struct token_list list, lead;
-    struct build build = {.doc = doc, .rules = rules};
+    struct build build = {.doc = doc, .rules = rules, .bodied = body.len > 0};
     memset(doc, 0, sizeof(*doc));
 
     title.len = title.len > TITLE_BYTES_MAX ? TITLE_BYTES_MAX : title.len;

@@ -54,16 +54,16 @@ void token_list_read(struct token_list *list, struct text_slice text);
 
 /* ---- text.c: what is read off a row of tokens ---- */
 
-/* The hash under which a word is known (stemmed, and one for words that newsrooms use for the same thing), and in
- * how many of a thousand headlines it stands beforehand. [any] */
+/* The hash under which a word is known (stemmed, and one for words that newsrooms use for the same thing),
+ * and in how many of a thousand headlines it stands beforehand. [any] */
 uint64_t text_word_hash(const char *word, size_t len, uint8_t *per_mille);
 /* Whether most words are capitalised, so that capitals tell nothing about names. [any] */
 bool text_title_case(const struct token_list *list);
 /* Narrow [from, to) to the headline proper: outlets sign theirs at either end, behind a dash or bar. [any] */
 void text_headline(const struct token_list *list, struct text_slice outlet, uint32_t *from, uint32_t *to);
 /* Whether tokens [from, to) have the form of what reports no event: "Morning briefing", "Tech roundup"
- * (collections); "10 stocks with easy gains", "Top tips for ..." (lists); "X buys 300 shares of Y", "Is Y stock
- * a buy?" (notices that differ in one name). [any] */
+ * (collections); "10 stocks with easy gains", "Top tips for ..." (lists); "X buys 300 shares of Y", "Is Y
+ * stock a buy?" (notices that differ in one name). [any] */
 bool text_column(const struct token_list *list, uint32_t from, uint32_t to);
 /* Whether a token goes on with the one before it: nothing but a space or hyphen between them. [any] */
 bool text_near(const struct token *token);

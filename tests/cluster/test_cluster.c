@@ -566,7 +566,8 @@ static void a_story_of_two_events_splits_and_the_founder_keeps_the_id(void **sta
     wire.options.join = 0.02;
     wire.options.merge = wire.options.quorum_pair = 1;
     wire.options.contrast = 0;
-    wire.options.split = 0.4;
+    wire.options.form = 20;
+    wire.options.split = 0.5;
     wire_begin(&wire);
     send(&wire, "a", "one.example", "Ferry strikes harbour bridge in Eastmere", 0);
     memcpy(founder, wire.last.id, sizeof(founder));

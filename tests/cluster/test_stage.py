@@ -114,11 +114,11 @@ def test_paraphrases_join_and_look_alikes_stay_apart():
 
 
 def test_the_hard_set_stays_where_it_is():
-    """No goal, but a floor: the look-alikes are far from solved, and a change that loses pairs must be seen."""
+    """Floors a few pairs below what stands: a change that loses pairs must be seen."""
     found = {i: n for n, s in enumerate(standing(stage(hard.lines())[0])) for i in s}
     counts, wrong = hard.judge(found)
     right = {kind: counts[kind, False][0] + counts[kind, True][0] for kind in ("join", "apart")}
-    assert right["join"] >= 180 and right["apart"] >= 90, (right, wrong)
+    assert right["join"] >= 183 and right["apart"] >= 180, (right, wrong)
 
 
 # ---- data of others, read where it lies ----
@@ -248,8 +248,8 @@ def test_a_storm_of_merges_is_bounded_and_loses_nothing():
         title = (f"Dike at {town} breaks, mayor {n}th", f"Water over {town} road as the dike breaks in quarter {n}th",
                  f"{town} and {other} cut off by water after dike breaks at post {n}th")[n % 3]
         lines.append(record(f"d{n}", title, f"o{n % 37}.example", n // 40))
-    out, _ = stage(lines, "join=0.4", "merge=0.05", "quorum=0.05", "quorum_pair=0.05", "same_outlet=0",
-                   "contrast=0", "conflict=0", "density=0", log="debug")
+    out, _ = stage(lines, "join=0.35", "merge=0.05", "quorum=0.05", "quorum_pair=0.05", "same_outlet=0",
+                   "contrast=0", "form=20", "conflict=0", "density=0", log="debug")
     stories = standing(out)
     assert sorted(i for s in stories for i in s) == sorted(f"d{n}" for n in range(400))
     merges = sum(s["state"] == "merged" for s in read(out))
