@@ -100,6 +100,29 @@ static telex_status kv_put(const struct telex_host *table, telex_lease lease, st
     return (telex_status)unlocked(host, TELEX_OK);
 }
 
+struct check_pair *check_pairs_copy(const struct check_pair *pairs) {
+    struct check_pair *first = NULL, **last = &first;
+    for (; pairs; pairs = pairs->next) {
+        struct check_pair *pair = calloc(1, sizeof(*pair));
+        if (!pair)
+            abort();
+        pair->key = copied(pairs->key);
+        pair->value = copied(pairs->value);
+        *last = pair;
+        last = &pair->next;
+    }
+    return first;
+}
+
+void check_pairs_free(struct check_pair *pairs) {
+    for (struct check_pair *next; pairs; pairs = next) {
+        next = pairs->next;
+        free((void *)pairs->key.data);
+        free((void *)pairs->value.data);
+        free(pairs);
+    }
+}
+
 static telex_status kv_del(const struct telex_host *table, telex_lease lease, struct telex_bytes key) {
     struct check_host *host = locked(table, "kv.del");
     if (!may_change(host, lease, "kv.del"))
@@ -188,6 +211,8 @@ static int32_t metrics_define(const struct telex_host *table, int32_t kind, cons
                               const char *doc) {
     static int32_t count;
     struct check_host *host = locked(table, "metrics.define");
+    if (!host->spec && !pthread_equal(pthread_self(), host->control))
+        check_find(host, "thread.control", "metrics.define is a [control] call; make it in create");
     if (!name || !doc || (kind != TELEX_COUNTER && kind != TELEX_GAUGE) ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
         check_find(host, "metrics.name", "a metric without kind, doc or a name in snake case");

@@ -17,7 +17,7 @@
 
 #include "check_process.h"
 
-enum { GUARD_BYTES = 64, GUARD = 0xa5, LEASES_MAX = 100000 };
+enum { DRAINED_TRIES = 8, GUARD_BYTES = 64, GUARD = 0xa5, LEASES_MAX = 100000 };
 
 int64_t check_now_ms(void) {
     struct timespec now;
@@ -76,8 +76,13 @@ struct telex_rec *check_record(struct check_host *host, struct telex_bytes body)
         abort();
     memcpy(copy, body.data, body.size);
     rec->body = (struct telex_bytes){copy, body.size};
+    rec->original = malloc(body.size ? body.size : 1);
+    if (!rec->original)
+        abort();
+    memcpy(rec->original, body.data, body.size);
     if (telex_scan_head(rec->body, &rec->head) < 0 || rec->head.id.size == 0) {
         free(copy);
+        free(rec->original);
         free(rec);
         return NULL;
     }
@@ -86,6 +91,11 @@ struct telex_rec *check_record(struct check_host *host, struct telex_bytes body)
     host->records = rec;
     pthread_mutex_unlock(&host->lock);
     return rec;
+}
+
+void check_record_unchanged(struct check_host *host, const struct telex_rec *rec) {
+    if (memcmp(rec->body.data, rec->original, rec->body.size) != 0)
+        check_find(host, "record.changed", "the body of a record was written to; make a new message instead");
 }
 
 static telex_status host_view(const struct telex_host *table, const struct telex_rec *rec,
@@ -236,20 +246,29 @@ static telex_status host_open(const struct telex_host *table, telex_lease *out) 
     struct check_host *host = enter(table, "open");
     if (host->stopped || !out)
         return leave(host, TELEX_INVALID);
+    if (host->drained) {
+        if (++host->n_refused > DRAINED_TRIES)
+            check_find(host, "drain.opens",
+                       "open was called again and again after drain had returned, which it "
+                       "answers with CANCELLED");
+        return leave(host, TELEX_CANCELLED);
+    }
+    host->n_refused++;
     if (host->credits == 0 || host->n_leases > LEASES_MAX)
         return leave(host, TELEX_AGAIN);
     for (size_t i = 0; i < host->n_leases && (host->stage->flags & TELEX_STAGE_STATEFUL); i++)
         if (host->leases[i].open)
             return leave(host, TELEX_AGAIN);
     host->credits--;
+    host->n_refused = 0;
     *out = new_lease(host);
     return leave(host, TELEX_OK);
 }
 
-static int32_t host_cancelled(const struct telex_host *table, telex_lease lease) {
+static int32_t host_cancelled(const struct telex_host *table, telex_lease id) {
     struct check_host *host = enter(table, "cancelled");
-    (void)lease;
-    return leave(host, host->stopped);
+    const struct check_lease *lease = find_lease(host, id);
+    return leave(host, host->stopped || (lease && lease->cancelled));
 }
 
 /* ---- outputs ---- */
@@ -505,11 +524,34 @@ void check_host_finish(struct check_host *host) {
     pthread_mutex_lock(&host->lock);
     host->destroyed = true;
     size_t n_kept = 0;
-    for (const struct telex_rec *at = host->records; at; at = at->next)
+    for (const struct telex_rec *at = host->records; at; at = at->next) {
         n_kept += at->refs > 0;
+        check_record_unchanged(host, at);
+    }
     if (n_kept > 0)
         check_find(host, "record.kept", "a record was retained and never released");
     if (host->outputs_stream)
         fflush(host->outputs_stream);
     pthread_mutex_unlock(&host->lock);
+}
+
+void check_host_free(struct check_host *host) {
+    for (struct telex_rec *next, *at = host->records; at; at = next) {
+        next = at->next;
+        free((void *)at->body.data);
+        free(at->original);
+        free(at);
+    }
+    for (struct check_loan *next, *at = host->loans; at; at = next) {
+        next = at->next;
+        free(at->data);
+        free(at);
+    }
+    check_pairs_free(host->pairs);
+    if (host->outputs_stream)
+        fclose(host->outputs_stream);
+    free(host->outputs);
+    free(host->leases);
+    pthread_mutex_destroy(&host->lock);
+    memset(host, 0, sizeof(*host));
 }

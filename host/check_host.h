@@ -18,13 +18,14 @@ struct telex_rec {
     struct telex_rec *next;
     struct telex_head head;
     struct telex_bytes body; /* owned */
+    uint8_t *original;       /* owned: body as it was given */
     int32_t refs;            /* the plugin's, by retain */
     bool lent;               /* a process() call has it now */
 };
 
 struct check_lease {
     telex_lease id;
-    bool open;
+    bool open, cancelled;
     uint32_t n_outputs, n_loans;
     telex_status status;
 };
@@ -43,6 +44,8 @@ struct check_pair {
     struct telex_bytes key, value;
 };
 
+struct isolate_spec;
+
 struct check_host {
     struct telex_host table; /* impl is the check_host */
     pthread_mutex_t lock;    /* guards all below */
@@ -50,11 +53,14 @@ struct check_host {
     const char *scenario;
     FILE *out;         /* findings, one JSON object a line */
     pthread_t control; /* the thread that makes the [control] and [strand] calls */
+    bool drained;      /* drain has returned: no step is begun */
     bool stopped;      /* stop has returned: only destroy is left */
     bool destroyed;
     bool exhausted;
     uint32_t n_inputs, n_outputs; /* ports */
     uint32_t credits;             /* steps that open() still gives */
+    uint32_t n_refused;           /* times it gave none since credit was given */
+    struct isolate_spec *spec;    /* borrowed; of a life in another process, or NULL */
     bool refuse_loans;            /* every loan answers LIMIT */
     struct check_lease *leases;   /* owned; id - 1 is the index */
     size_t n_leases;
@@ -96,6 +102,16 @@ __attribute__((format(printf, 3, 4))) void check_find(struct check_host *host, c
 
 /* A record of a body. Copied. The host owns it. NULL when the body is no message. */
 struct telex_rec *check_record(struct check_host *host, struct telex_bytes body);
+
+/* A finding when the stage wrote into a record. */
+void check_record_unchanged(struct check_host *host, const struct telex_rec *rec);
+
+/* Free what a finished host holds. No thread of the plugin may come in any more. */
+void check_host_free(struct check_host *host);
+
+/* State, copied and freed; both accept NULL (check_ext.c). */
+struct check_pair *check_pairs_copy(const struct check_pair *pairs);
+void check_pairs_free(struct check_pair *pairs);
 
 /* Open a lease as delivery does. */
 telex_lease check_lease_open(struct check_host *host);

@@ -138,21 +138,32 @@ static bool find_linked(const struct elf *elf, uint32_t type, size_t each, struc
     return false;
 }
 
-bool elf_each_export(const struct elf *elf, void (*visit)(void *arg, const char *name), void *arg) {
+/* Calls visit for each dynamic symbol that is not local: those that are defined here and seen outside, or
+ * those that are not. */
+static bool each_symbol(const struct elf *elf, bool defined, void (*visit)(void *arg, const char *name),
+                        void *arg) {
     struct linked symbols;
     if (!find_linked(elf, SHT_DYNSYM, sizeof(Elf64_Sym), &symbols))
         return false;
     for (size_t i = 1; i < symbols.count; i++) {
         const Elf64_Sym *symbol = (const Elf64_Sym *)symbols.data + i;
         unsigned bind = ELF64_ST_BIND(symbol->st_info), seen = ELF64_ST_VISIBILITY(symbol->st_other);
-        if (symbol->st_shndx == SHN_UNDEF || bind == STB_LOCAL ||
-            (seen != STV_DEFAULT && seen != STV_PROTECTED))
+        if ((symbol->st_shndx != SHN_UNDEF) != defined || bind == STB_LOCAL ||
+            (defined && seen != STV_DEFAULT && seen != STV_PROTECTED))
             continue;
         if (symbol->st_name >= symbols.strings_size)
             return false;
         visit(arg, symbols.strings + symbol->st_name);
     }
     return true;
+}
+
+bool elf_each_export(const struct elf *elf, void (*visit)(void *arg, const char *name), void *arg) {
+    return each_symbol(elf, true, visit, arg);
+}
+
+bool elf_each_import(const struct elf *elf, void (*visit)(void *arg, const char *name), void *arg) {
+    return each_symbol(elf, false, visit, arg);
 }
 
 static bool dynamic_value(const struct elf *elf, int64_t tag, uint64_t *out) {

