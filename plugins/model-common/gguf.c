@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "quant.h"
 
 #define REMEDY "download the model again and compare its sha256"
@@ -343,6 +345,13 @@ int gguf_open(struct gguf *file, const char *path, struct model_fail *fail) {
 out:
     close(fd);
     return err;
+}
+
+void gguf_sha256(const struct gguf *file, char hex[65]) {
+    unsigned char sum[crypto_hash_sha256_BYTES];
+
+    crypto_hash_sha256(sum, file->map, file->n_bytes);
+    sodium_bin2hex(hex, 65, sum, sizeof(sum));
 }
 
 void gguf_close(struct gguf *file) {

@@ -76,6 +76,9 @@ int gguf_open(struct gguf *file, const char *path, struct model_fail *fail);
 int gguf_parse(struct gguf *file, const char *path, const void *bytes, size_t n_bytes,
                struct model_fail *fail);
 
+/* The sha256 of its bytes, in hex. Reads all of them: some seconds for a large file. */
+void gguf_sha256(const struct gguf *file, char hex[65]);
+
 /* Unmap and free. Zeroed memory is fine. */
 void gguf_close(struct gguf *file);
 
@@ -101,7 +104,8 @@ int64_t gguf_array_int(const struct gguf_value *value, uint64_t i);
 
 bool gguf_text_is(struct gguf_text text, const char *literal);
 
-/* A copy of the text under key, or of `fallback` where there is none. Gives it (free); NULL when out of memory. */
+/* A copy of the text under key, or of `fallback` where there is none. Gives it (free); NULL when out of
+ * memory. */
 char *gguf_text_or(const struct gguf *file, const char *key, const char *fallback);
 
 #endif

@@ -58,3 +58,23 @@ int64_t speech_detokenize(const struct tokenizer *tok, const int32_t *ids, uint6
     }
     return (int64_t)used;
 }
+
+void speech_info(const struct speech_model *m, const struct telex_model_info *own,
+                 struct telex_model_info *out) {
+    struct telex_model_info info = *own;
+    const uint32_t size = out->size < sizeof(info) ? out->size : sizeof(info);
+
+    info.n_vocab = m->n_vocab;
+    info.n_embd = m->arch->n_embd;
+    info.context_tokens = m->arch->n_context;
+    info.bos = tokenizer_bos(m->tokenizer);
+    info.eos = tokenizer_eos(m->tokenizer);
+    info.add_bos = tokenizer_adds_bos(m->tokenizer);
+    info.arch = m->arch->name;
+    info.quant = m->quant;
+    info.model = m->title;
+    info.weights_sha256 = m->sha256;
+    info.chat = speech_chat(m->tokenizer, m->chat_template, &info.eot);
+    info.size = size;
+    memcpy(out, &info, size);
+}

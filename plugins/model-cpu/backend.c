@@ -183,28 +183,16 @@ telex_status backend_info(void *self, struct telex_model_info *out) {
         return TELEX_OK;
     }
     const struct model *m = b->model;
-    struct telex_model_info info = {
-        .flags = TELEX_MODEL_BATCH_INVARIANT,
-        .n_vocab = m->n_vocab,
-        .n_embd = m->arch.n_embd,
-        .context_tokens = m->arch.n_context,
-        .max_batch = CONTEXT_MAX_BATCH,
-        .bos = tokenizer_bos(m->tokenizer),
-        .eos = tokenizer_eos(m->tokenizer),
-        .add_bos = tokenizer_adds_bos(m->tokenizer),
-        .weight_bytes = m->weight_bytes,
-        .kv_bytes_per_token = kv_bytes_per_token(&m->arch, b->kernels),
-        .arch = m->arch.name,
-        .quant = m->quant,
-        .device = b->device,
-        .model = m->title,
-        .weights_sha256 = m->sha256,
-    };
-    const uint32_t size = out->size < sizeof(info) ? out->size : sizeof(info);
+    const struct speech_model known = {&m->arch, m->tokenizer,     m->n_vocab, m->quant,
+                                       m->title, m->chat_template, m->sha256};
 
-    info.chat = speech_chat(m->tokenizer, m->chat_template, &info.eot);
-    info.size = size;
-    memcpy(out, &info, size);
+    speech_info(&known,
+                &(struct telex_model_info){.flags = TELEX_MODEL_BATCH_INVARIANT,
+                                           .max_batch = CONTEXT_MAX_BATCH,
+                                           .weight_bytes = m->weight_bytes,
+                                           .kv_bytes_per_token = kv_bytes_per_token(&m->arch, b->kernels),
+                                           .device = b->device},
+                out);
     return TELEX_OK;
 }
 

@@ -266,9 +266,11 @@ static void drop(void *thing) {
     free(e);
 }
 
-static int load(void *arg, const char *path, void **out, struct model_fail *fail) {
+static int load(void *arg, const char *path, const struct stat *marks, void **out, struct model_fail *fail) {
     struct loader l = {.fail = fail};
     int err;
+
+    (void)marks;
 
     l.encoder = calloc(1, sizeof(*l.encoder));
     if (!l.encoder)
@@ -285,7 +287,7 @@ static int load(void *arg, const char *path, void **out, struct model_fail *fail
     return err;
 }
 
-static struct shared encoders = SHARED_OF(drop);
+static struct shared_list encoders = SHARED_LIST(drop, NULL);
 
 int encoder_open(const char *path, const struct encoder **out, struct model_fail *fail) {
     char folder[PATH_BYTES], file[PATH_BYTES];
@@ -293,7 +295,7 @@ int encoder_open(const char *path, const struct encoder **out, struct model_fail
     int err = find_paths(path, folder, file, fail);
 
     if (!err)
-        err = shared_open(&encoders, file, load, folder, &encoder, fail);
+        err = shared_open(&encoders, file, 0, load, folder, &encoder, fail);
     if (!err)
         *out = encoder;
     return err;

@@ -4,36 +4,17 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <sodium.h>
-
+#include "layer.h"
 #include "pool.h"
+#include "shared.h"
 #include "tensors.h"
 
 enum { HUGE_PAGE = 2 << 20, PACK_CHUNK = 8 };
-
-/* What makes two paths the same weights. */
-struct identity {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec changed;
-};
-
-struct model_entry {
-    struct identity identity;
-    struct model *model;
-    unsigned users;
-    struct model_entry *next;
-};
-
-static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct model_entry *open_models;
 
 /* ---- finding tensors ---- */
 
@@ -51,16 +32,6 @@ struct loader {
     } * jobs;
     size_t n_jobs;
 };
-
-__attribute__((format(printf, 3, 4))) static const struct gguf_tensor *find(struct loader *l, char name[80],
-                                                                            const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(name, 80, format, args);
-    va_end(args);
-    return gguf_tensor(l->file, name);
-}
 
 /* A vector of floats, dequantised; absent ones stay NULL if optional. */
 static int load_vector(struct loader *l, const char *name, uint64_t n, bool optional, float **out) {
@@ -89,75 +60,34 @@ static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint
     return 0;
 }
 
-static int load_biases(struct loader *l, uint32_t i, struct layer *layer, uint32_t q, uint32_t kv) {
-    const bool optional = !l->model->arch.qkv_bias;
-    char name[80];
-    int err;
-
-    find(l, name, "blk.%u.attn_q.bias", i);
-    err = load_vector(l, name, q, optional, &layer->q_bias);
-    if (err)
-        return err;
-    find(l, name, "blk.%u.attn_k.bias", i);
-    err = load_vector(l, name, kv, optional, &layer->k_bias);
-    if (err)
-        return err;
-    find(l, name, "blk.%u.attn_v.bias", i);
-    return load_vector(l, name, kv, optional, &layer->v_bias);
-}
-
-static int load_norms(struct loader *l, uint32_t i, struct layer *layer) {
-    const struct arch *a = &l->model->arch;
-    const struct {
-        const char *name;
-        float **vector;
-        uint32_t n;
-        bool is_there;
-    } norms[] = {
-        {"attn_norm", &layer->attn_norm, a->n_embd, true},
-        {"ffn_norm", &layer->ffn_norm, a->n_embd, true},
-        {"attn_q_norm", &layer->q_norm, a->head_dim, a->qk_norm},
-        {"attn_k_norm", &layer->k_norm, a->head_dim, a->qk_norm},
-        {"post_attention_norm", &layer->attn_post, a->n_embd, a->post_norms},
-        {"post_ffw_norm", &layer->ffn_post, a->n_embd, a->post_norms},
-    };
-    char name[80];
-    int err = 0;
-
-    for (size_t j = 0; j < sizeof(norms) / sizeof(norms[0]) && !err; j++) {
-        find(l, name, "blk.%u.%s.weight", i, norms[j].name);
-        if (norms[j].is_there)
-            err = load_vector(l, name, norms[j].n, false, norms[j].vector);
-    }
-    return err;
-}
-
 static int load_layer(struct loader *l, uint32_t i, struct layer *layer) {
     const struct arch *a = &l->model->arch;
-    const uint32_t q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
-    const struct {
-        const char *name;
-        struct matrix *matrix;
-        uint32_t n_rows, n_cols;
-    } parts[] = {
-        {"attn_q", &layer->q, q, a->n_embd},
-        {"attn_k", &layer->k, kv, a->n_embd},
-        {"attn_v", &layer->v, kv, a->n_embd},
-        {"attn_output", &layer->out, a->n_embd, q},
-        {"ffn_gate", &layer->gate, a->n_ff, a->n_embd},
-        {"ffn_up", &layer->up, a->n_ff, a->n_embd},
-        {"ffn_down", &layer->down, a->n_embd, a->n_ff},
+    struct matrix *const matrices[] = {
+        [LAYER_Q] = &layer->q,       [LAYER_K] = &layer->k,       [LAYER_V] = &layer->v,
+        [LAYER_OUT] = &layer->out,   [LAYER_GATE] = &layer->gate, [LAYER_UP] = &layer->up,
+        [LAYER_DOWN] = &layer->down,
     };
-    char name[80];
+    float **const vectors[] = {
+        [LAYER_ATTN_NORM] = &layer->attn_norm, [LAYER_FFN_NORM] = &layer->ffn_norm,
+        [LAYER_Q_NORM] = &layer->q_norm,       [LAYER_K_NORM] = &layer->k_norm,
+        [LAYER_ATTN_POST] = &layer->attn_post, [LAYER_FFN_POST] = &layer->ffn_post,
+        [LAYER_Q_BIAS] = &layer->q_bias,       [LAYER_K_BIAS] = &layer->k_bias,
+        [LAYER_V_BIAS] = &layer->v_bias,
+    };
     int err = 0;
 
-    for (size_t j = 0; j < sizeof(parts) / sizeof(parts[0]) && !err; j++) {
-        find(l, name, "blk.%u.%s.weight", i, parts[j].name);
-        err = load_matrix(l, name, parts[j].n_rows, parts[j].n_cols, parts[j].matrix);
+    for (int j = 0; j < N_LAYER_MATRICES && !err; j++) {
+        const struct layer_tensor t = layer_matrix(a, i, (enum layer_matrix)j);
+
+        err = load_matrix(l, t.name, t.n_rows, t.n_cols, matrices[j]);
     }
-    if (!err)
-        err = load_norms(l, i, layer);
-    return err ? err : load_biases(l, i, layer, q, kv);
+    for (int j = 0; j < N_LAYER_VECTORS && !err; j++) {
+        const struct layer_tensor t = layer_vector(a, i, (enum layer_vector)j);
+
+        if (t.is_there)
+            err = load_vector(l, t.name, t.n_rows, t.optional, vectors[j]);
+    }
+    return err;
 }
 
 static int load_ends(struct loader *l) {
@@ -205,10 +135,8 @@ static int pack_all(struct loader *l, struct pool *pool) {
 /* The file's hash, beside the packing. */
 static void *hash_file(void *arg) {
     const struct loader *l = arg;
-    unsigned char sum[crypto_hash_sha256_BYTES];
 
-    crypto_hash_sha256(sum, l->file->map, l->file->n_bytes);
-    sodium_bin2hex(l->model->sha256, sizeof(l->model->sha256), sum, sizeof(sum));
+    gguf_sha256(l->file, l->model->sha256);
     return NULL;
 }
 
@@ -268,7 +196,9 @@ static int fill_weights(struct loader *l, struct pool *pool) {
 
 /* ---- a model's life ---- */
 
-static void free_model(struct model *m) {
+static void free_model(void *model) {
+    struct model *m = model;
+
     if (m->weights_are_mapped)
         packed_unmap(m->weights, m->weight_bytes, m->in_use);
     else if (m->weights)
@@ -331,17 +261,23 @@ static int load_parts(struct loader *l, uint32_t n_threads) {
     return err;
 }
 
-static int load(const char *path, const struct stat *marks, uint32_t n_threads,
-                const struct packed_cache *cache, struct model **out, struct model_fail *fail) {
+/* How a model is to be loaded. */
+struct loading {
+    uint32_t n_threads;
+    const struct packed_cache *cache;
+};
+
+static int load(void *arg, const char *path, const struct stat *marks, void **out, struct model_fail *fail) {
+    const struct loading *how = arg;
     struct gguf file;
-    struct loader loader = {.file = &file, .fail = fail, .marks = marks, .cache = cache};
+    struct loader loader = {.file = &file, .fail = fail, .marks = marks, .cache = how->cache};
     int err = gguf_open(&file, path, fail);
 
     if (err)
         return err;
     loader.model = calloc(1, sizeof(*loader.model));
-    err =
-        loader.model ? load_parts(&loader, n_threads) : model_fail(fail, -ENOMEM, "%s: out of memory", path);
+    err = loader.model ? load_parts(&loader, how->n_threads)
+                       : model_fail(fail, -ENOMEM, "%s: out of memory", path);
     free(loader.jobs);
     tensors_finish(&loader.tensors);
     gguf_close(&file);
@@ -352,75 +288,19 @@ static int load(const char *path, const struct stat *marks, uint32_t n_threads,
     return err;
 }
 
-static int same_file(const struct identity *a, const struct identity *b) {
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
-static struct model_entry *find_entry(const struct identity *identity) {
-    struct model_entry *entry = open_models;
-
-    while (entry && !same_file(&entry->identity, identity))
-        entry = entry->next;
-    return entry;
-}
-
-static int open_locked(const char *path, uint32_t n_threads, const struct packed_cache *cache,
-                       struct model **out, struct model_fail *fail) {
-    struct model_entry *entry;
-    struct identity identity;
-    struct stat st;
-    int err;
-
-    if (stat(path, &st) != 0)
-        return model_fail(
-            fail, -errno,
-            "%s: cannot open the model: %s; check the path, or fetch it with `telex model pull`", path,
-            strerror(errno));
-    identity = (struct identity){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
-    entry = find_entry(&identity);
-    if (!entry) {
-        entry = calloc(1, sizeof(*entry));
-        err = entry ? load(path, &st, n_threads, cache, &entry->model, fail)
-                    : model_fail(fail, -ENOMEM, "%s: out of memory", path);
-        if (err) {
-            free(entry);
-            return err;
-        }
-        entry->identity = identity;
-        entry->model->entry = entry;
-        entry->next = open_models;
-        open_models = entry;
-    }
-    entry->users++;
-    *out = entry->model;
-    return 0;
-}
+static struct shared_list open_models = SHARED_LIST(free_model, NULL);
 
 int model_open(const char *path, uint32_t n_threads, const struct packed_cache *cache, struct model **out,
                struct model_fail *fail) {
-    int err;
+    struct loading how = {n_threads, cache};
+    void *model = NULL;
+    int err = shared_open(&open_models, path, 0, load, &how, &model, fail);
 
-    pthread_mutex_lock(&open_lock);
-    err = open_locked(path, n_threads, cache, out, fail);
-    pthread_mutex_unlock(&open_lock);
+    if (!err)
+        *out = model;
     return err;
 }
 
 void model_close(struct model *model) {
-    struct model_entry **at = &open_models;
-    struct model_entry *entry;
-
-    if (!model)
-        return;
-    pthread_mutex_lock(&open_lock);
-    entry = model->entry;
-    if (--entry->users == 0) {
-        while (*at != entry)
-            at = &(*at)->next;
-        *at = entry->next;
-        free_model(model);
-        free(entry);
-    }
-    pthread_mutex_unlock(&open_lock);
+    shared_close(&open_models, model);
 }

@@ -35,13 +35,12 @@ struct model {
     uint32_t n_vocab;
     uint8_t *weights; /* all matrices, weight_bytes */
     size_t weight_bytes;
-    bool weights_are_mapped;   /* from the cache, read-only */
-    int in_use;                /* mapped: the descriptor that says so to others */
-    char quant[16];            /* the type of most weights */
-    char sha256[65];           /* of the file, in hex */
-    char *title;               /* general.name, or the file's name */
-    char *chat_template;       /* as in the file, or "" */
-    struct model_entry *entry; /* this model's place in the process-wide list */
+    bool weights_are_mapped; /* from the cache, read-only */
+    int in_use;              /* mapped: the descriptor that says so to others */
+    char quant[16];          /* the type of most weights */
+    char sha256[65];         /* of the file, in hex */
+    char *title;             /* general.name, or the file's name */
+    char *chat_template;     /* as in the file, or "" */
 };
 
 /* Open or share the weights at `path`. n_threads pack them, unless `cache` has them packed; NULL: no cache.

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include <telex-sdk/option.h>
 #include <telex-sdk/plugin.h>
 
@@ -28,7 +26,6 @@ struct backend {
     void *config_memory;
     struct weights *weights; /* shared with every other backend of this file on this device in the process */
     enum session_gemm gemm;
-    char sha256[65];
     char device[320];
 };
 
@@ -74,19 +71,6 @@ const char *backend_probe_why(void) {
     return why_not[0] ? why_not : NULL;
 }
 
-static void *hash_file(void *arg) {
-    struct backend *b = arg;
-    unsigned char sum[crypto_hash_sha256_BYTES];
-    struct gguf file;
-
-    if (gguf_open(&file, b->config.path, NULL) != 0)
-        return NULL; /* whoever reads the weights says why */
-    crypto_hash_sha256(sum, file.map, file.n_bytes);
-    sodium_bin2hex(b->sha256, sizeof(b->sha256), sum, sizeof(sum));
-    gguf_close(&file);
-    return NULL;
-}
-
 /* cuBLAS only where a row's bits do not depend on how many others are in the batch. */
 static void choose_prefill(struct backend *b) {
     struct model_fail fail = {""};
@@ -104,16 +88,12 @@ static void choose_prefill(struct backend *b) {
 }
 
 static int open_parts(struct backend *b, struct model_fail *fail) {
-    pthread_t hashing;
     char why[256];
     int err;
 
     if (!rt_probe(why, sizeof(why)))
         return model_fail(fail, -ENODEV, "%s; use model-cpu, or `plugin: auto`", why);
-    if (pthread_create(&hashing, NULL, hash_file, b) != 0)
-        return model_fail(fail, -EAGAIN, "%s: cannot start a thread", b->config.path);
     err = weights_open(b->config.path, (uint32_t)b->config.device, &b->weights, fail);
-    pthread_join(hashing, NULL);
     if (err)
         return err;
     choose_prefill(b);
@@ -156,28 +136,16 @@ void backend_close(void *self) {
 telex_status backend_info(void *self, struct telex_model_info *out) {
     const struct backend *b = self;
     const struct weights *w = b->weights;
-    struct telex_model_info info = {
-        .flags = b->gemm == GEMM_EXACT ? TELEX_MODEL_BATCH_INVARIANT : 0,
-        .n_vocab = w->n_vocab,
-        .n_embd = w->arch.n_embd,
-        .context_tokens = w->arch.n_context,
-        .max_batch = MAX_ROWS,
-        .bos = tokenizer_bos(w->tokenizer),
-        .eos = tokenizer_eos(w->tokenizer),
-        .add_bos = tokenizer_adds_bos(w->tokenizer),
-        .weight_bytes = w->weight_bytes,
-        .kv_bytes_per_token = session_kv_bytes_per_token(&w->arch),
-        .arch = w->arch.name,
-        .quant = w->quant,
-        .device = b->device,
-        .model = w->title,
-        .weights_sha256 = b->sha256,
-    };
-    const uint32_t size = out->size < sizeof(info) ? out->size : sizeof(info);
+    const struct speech_model known = {&w->arch, w->tokenizer,     w->n_vocab, w->quant,
+                                       w->title, w->chat_template, w->sha256};
 
-    info.chat = speech_chat(w->tokenizer, w->chat_template, &info.eot);
-    info.size = size;
-    memcpy(out, &info, size);
+    speech_info(&known,
+                &(struct telex_model_info){.flags = b->gemm == GEMM_EXACT ? TELEX_MODEL_BATCH_INVARIANT : 0,
+                                           .max_batch = MAX_ROWS,
+                                           .weight_bytes = w->weight_bytes,
+                                           .kv_bytes_per_token = session_kv_bytes_per_token(&w->arch),
+                                           .device = b->device},
+                out);
     return TELEX_OK;
 }
 

@@ -107,40 +107,28 @@ static void *first_frame(uint8_t *top, void (*entry)()) {
     return sp;
 }
 #elif defined(__aarch64__)
-asm(R"(
-.text
-.globl emu_switch
-.hidden emu_switch
-.type emu_switch, %function
-emu_switch:
-    sub sp, sp, #176
-    stp x19, x20, [sp]
-    stp x21, x22, [sp, #16]
-    stp x23, x24, [sp, #32]
-    stp x25, x26, [sp, #48]
-    stp x27, x28, [sp, #64]
-    stp x29, x30, [sp, #80]
-    stp d8, d9, [sp, #96]
-    stp d10, d11, [sp, #112]
-    stp d12, d13, [sp, #128]
-    stp d14, d15, [sp, #144]
-    mov x9, sp
-    str x9, [x0]
-    mov sp, x1
-    ldp x19, x20, [sp]
-    ldp x21, x22, [sp, #16]
-    ldp x23, x24, [sp, #32]
-    ldp x25, x26, [sp, #48]
-    ldp x27, x28, [sp, #64]
-    ldp x29, x30, [sp, #80]
-    ldp d8, d9, [sp, #96]
-    ldp d10, d11, [sp, #112]
-    ldp d12, d13, [sp, #128]
-    ldp d14, d15, [sp, #144]
-    add sp, sp, #176
-    ret
-.size emu_switch, .-emu_switch
-)");
+// What a call keeps: stp puts it on the stack, ldp takes it back.
+#define KEPT(stp_or_ldp)                                                                                     \
+    "    " stp_or_ldp " x19, x20, [sp]\n"                                                                    \
+    "    " stp_or_ldp " x21, x22, [sp, #16]\n"                                                               \
+    "    " stp_or_ldp " x23, x24, [sp, #32]\n"                                                               \
+    "    " stp_or_ldp " x25, x26, [sp, #48]\n"                                                               \
+    "    " stp_or_ldp " x27, x28, [sp, #64]\n"                                                               \
+    "    " stp_or_ldp " x29, x30, [sp, #80]\n"                                                               \
+    "    " stp_or_ldp " d8, d9, [sp, #96]\n"                                                                 \
+    "    " stp_or_ldp " d10, d11, [sp, #112]\n"                                                              \
+    "    " stp_or_ldp " d12, d13, [sp, #128]\n"                                                              \
+    "    " stp_or_ldp " d14, d15, [sp, #144]\n"
+asm(".text\n"
+    ".globl emu_switch\n"
+    ".hidden emu_switch\n"
+    ".type emu_switch, %function\n"
+    "emu_switch:\n"
+    "    sub sp, sp, #176\n" KEPT("stp") "    mov x9, sp\n"
+    "    str x9, [x0]\n"
+    "    mov sp, x1\n" KEPT("ldp") "    add sp, sp, #176\n"
+    "    ret\n"
+    ".size emu_switch, .-emu_switch\n");
 static void *first_frame(uint8_t *top, void (*entry)()) {
     uint8_t *sp = top - 176;
     memset(sp, 0, 176);

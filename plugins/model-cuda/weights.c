@@ -4,32 +4,17 @@
 #include "weights.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "layer.h"
 #include "quant.h"
+#include "shared.h"
 #include "tensors.h"
 
 enum { PACK_THREADS = 8, MAX_VOCABULARY = 1 << 24 };
-
-/* What makes two paths the same weights on the same device. */
-struct weights_entry {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec changed;
-    uint32_t device;
-    struct weights *weights;
-    unsigned users;
-    struct weights_entry *next;
-};
-
-static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct weights_entry *open_weights;
 
 struct loader {
     const struct gguf *file;
@@ -95,15 +80,6 @@ static void pack_all(struct packing *p) {
 
 /* ---- tensors ---- */
 
-__attribute__((format(printf, 2, 3))) static const char *name_of(char name[80], const char *format, ...) {
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(name, 80, format, args);
-    va_end(args);
-    return name;
-}
-
 /* A vector as floats, on the device. Absent ones stay NULL if optional. */
 static int load_vector(struct loader *l, const char *name, uint64_t n, bool optional, float **out) {
     const struct gguf_tensor *t;
@@ -151,58 +127,39 @@ static int load_matrix(struct loader *l, const char *name, uint32_t n_rows, uint
     return err;
 }
 
-/* A padded matrix has rows that the plain one lacks; they take this many rows each. */
-static int load_matrices(struct loader *l, uint32_t i, struct weight_layer *layer) {
-    const struct arch *a = &l->w->arch;
-    const uint32_t q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
-    const struct {
-        const char *name;
-        struct dmatrix *matrix;
-        uint32_t n_rows, n_cols, run;
-    } parts[] = {
-        {"attn_q", &layer->q, q, a->n_embd, a->head_dim},
-        {"attn_k", &layer->k, kv, a->n_embd, a->head_dim},
-        {"attn_v", &layer->v, kv, a->n_embd, a->head_dim},
-        {"attn_output", &layer->out, a->n_embd, q, a->n_embd},
-        {"ffn_gate", &layer->gate, a->n_ff, a->n_embd, a->n_ff},
-        {"ffn_up", &layer->up, a->n_ff, a->n_embd, a->n_ff},
-        {"ffn_down", &layer->down, a->n_embd, a->n_ff, a->n_embd},
-    };
-    char name[80];
-    int err = 0;
-
-    for (size_t j = 0; j < sizeof(parts) / sizeof(parts[0]) && !err; j++)
-        err = load_matrix(l, name_of(name, "blk.%u.%s.weight", i, parts[j].name), parts[j].n_rows,
-                          parts[j].n_cols, parts[j].run, parts[j].matrix);
-    return err;
+/* Rows come in runs, each padded on the device: a head of q, k and v, else the whole matrix. */
+static uint32_t run_of(const struct arch *a, enum layer_matrix which, uint32_t n_rows) {
+    return which == LAYER_Q || which == LAYER_K || which == LAYER_V ? a->head_dim : n_rows;
 }
 
 static int load_layer(struct loader *l, uint32_t i, struct weight_layer *layer) {
     const struct arch *a = &l->w->arch;
-    const uint32_t q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
-    const struct {
-        const char *name;
-        float **vector;
-        uint32_t n;
-        bool is_there, optional;
-    } parts[] = {
-        {"attn_norm.weight", &layer->attn_norm, a->n_embd, true, false},
-        {"ffn_norm.weight", &layer->ffn_norm, a->n_embd, true, false},
-        {"attn_q_norm.weight", &layer->q_norm, a->head_dim, a->qk_norm, false},
-        {"attn_k_norm.weight", &layer->k_norm, a->head_dim, a->qk_norm, false},
-        {"post_attention_norm.weight", &layer->attn_post, a->n_embd, a->post_norms, false},
-        {"post_ffw_norm.weight", &layer->ffn_post, a->n_embd, a->post_norms, false},
-        {"attn_q.bias", &layer->q_bias, q, true, !a->qkv_bias},
-        {"attn_k.bias", &layer->k_bias, kv, true, !a->qkv_bias},
-        {"attn_v.bias", &layer->v_bias, kv, true, !a->qkv_bias},
+    struct dmatrix *const matrices[] = {
+        [LAYER_Q] = &layer->q,       [LAYER_K] = &layer->k,       [LAYER_V] = &layer->v,
+        [LAYER_OUT] = &layer->out,   [LAYER_GATE] = &layer->gate, [LAYER_UP] = &layer->up,
+        [LAYER_DOWN] = &layer->down,
     };
-    char name[80];
-    int err = load_matrices(l, i, layer);
+    float **const vectors[] = {
+        [LAYER_ATTN_NORM] = &layer->attn_norm, [LAYER_FFN_NORM] = &layer->ffn_norm,
+        [LAYER_Q_NORM] = &layer->q_norm,       [LAYER_K_NORM] = &layer->k_norm,
+        [LAYER_ATTN_POST] = &layer->attn_post, [LAYER_FFN_POST] = &layer->ffn_post,
+        [LAYER_Q_BIAS] = &layer->q_bias,       [LAYER_K_BIAS] = &layer->k_bias,
+        [LAYER_V_BIAS] = &layer->v_bias,
+    };
+    int err = 0;
 
-    for (size_t j = 0; j < sizeof(parts) / sizeof(parts[0]) && !err; j++)
-        if (parts[j].is_there)
-            err = load_vector(l, name_of(name, "blk.%u.%s", i, parts[j].name), parts[j].n, parts[j].optional,
-                              parts[j].vector);
+    for (int j = 0; j < N_LAYER_MATRICES && !err; j++) {
+        const enum layer_matrix which = (enum layer_matrix)j;
+        const struct layer_tensor t = layer_matrix(a, i, which);
+
+        err = load_matrix(l, t.name, t.n_rows, t.n_cols, run_of(a, which, t.n_rows), matrices[j]);
+    }
+    for (int j = 0; j < N_LAYER_VECTORS && !err; j++) {
+        const struct layer_tensor t = layer_vector(a, i, (enum layer_vector)j);
+
+        if (t.is_there)
+            err = load_vector(l, t.name, t.n_rows, t.optional, vectors[j]);
+    }
     return err;
 }
 
@@ -260,7 +217,9 @@ static void find_terms(struct weights *w) {
 
 /* ---- a life ---- */
 
-static void free_weights(struct weights *w) {
+static void free_weights(void *weights) {
+    struct weights *w = weights;
+
     for (size_t i = 0; i < w->n_owned; i++)
         rt_free(w->rt, w->owned[i]);
     rt_close(w->rt);
@@ -312,21 +271,42 @@ static int load_parts(struct loader *l) {
     return 0;
 }
 
-static int load(const char *path, uint32_t device, struct weights **out, struct model_fail *fail) {
+/* The file's hash, beside the packing and the copying. */
+static void *hash_file(void *arg) {
+    const struct loader *l = arg;
+
+    gguf_sha256(l->file, l->w->sha256);
+    return NULL;
+}
+
+static int load_and_hash(struct loader *l) {
+    pthread_t hashing;
+    int err;
+
+    if (pthread_create(&hashing, NULL, hash_file, l) != 0)
+        return model_fail(l->fail, -EAGAIN, "%s: cannot start a thread", l->file->path);
+    err = load_parts(l);
+    pthread_join(hashing, NULL);
+    return err;
+}
+
+/* arg: the device's number */
+static int load(void *arg, const char *path, const struct stat *marks, void **out, struct model_fail *fail) {
     struct weights *w = calloc(1, sizeof(*w));
     struct gguf file;
     struct loader loader = {.file = &file, .w = w, .fail = fail};
     int err;
 
+    (void)marks;
     if (!w || pthread_mutex_init(&w->lock, NULL) != 0) {
         free(w);
         return model_fail(fail, -ENOMEM, "%s: out of memory", path);
     }
     err = gguf_open(&file, path, fail);
     if (!err) {
-        err = rt_open(device, &w->rt, fail);
+        err = rt_open(*(const uint32_t *)arg, &w->rt, fail);
         if (!err)
-            err = load_parts(&loader);
+            err = load_and_hash(&loader);
         tensors_finish(&loader.tensors);
         gguf_close(&file);
     }
@@ -337,68 +317,21 @@ static int load(const char *path, uint32_t device, struct weights **out, struct 
     return err;
 }
 
-static struct weights_entry *find_entry(const struct stat *st, uint32_t device) {
-    struct weights_entry *e = open_weights;
-
-    while (e && !(e->dev == st->st_dev && e->ino == st->st_ino && e->size == st->st_size &&
-                  e->changed.tv_sec == st->st_mtim.tv_sec && e->changed.tv_nsec == st->st_mtim.tv_nsec &&
-                  e->device == device && !atomic_load(&e->weights->is_lost)))
-        e = e->next;
-    return e;
+static bool is_usable(const void *weights) {
+    return !atomic_load(&((const struct weights *)weights)->is_lost);
 }
 
-static int open_locked(const char *path, uint32_t device, struct weights **out, struct model_fail *fail) {
-    struct weights_entry *entry;
-    struct stat st;
-    int err;
-
-    if (stat(path, &st) != 0)
-        return model_fail(
-            fail, -errno,
-            "%s: cannot open the model: %s; check the path, or fetch it with `telex model pull`", path,
-            strerror(errno));
-    entry = find_entry(&st, device);
-    if (!entry) {
-        entry = calloc(1, sizeof(*entry));
-        err = entry ? load(path, device, &entry->weights, fail)
-                    : model_fail(fail, -ENOMEM, "%s: out of memory", path);
-        if (err) {
-            free(entry);
-            return err;
-        }
-        *entry = (struct weights_entry){st.st_dev, st.st_ino,      st.st_size, st.st_mtim,
-                                        device,    entry->weights, 0,          open_weights};
-        entry->weights->entry = entry;
-        open_weights = entry;
-    }
-    entry->users++;
-    *out = entry->weights;
-    return 0;
-}
+static struct shared_list open_weights = SHARED_LIST(free_weights, is_usable);
 
 int weights_open(const char *path, uint32_t device, struct weights **out, struct model_fail *fail) {
-    int err;
+    void *weights = NULL;
+    int err = shared_open(&open_weights, path, device, load, &device, &weights, fail);
 
-    pthread_mutex_lock(&open_lock);
-    err = open_locked(path, device, out, fail);
-    pthread_mutex_unlock(&open_lock);
+    if (!err)
+        *out = weights;
     return err;
 }
 
 void weights_close(struct weights *weights) {
-    struct weights_entry **at = &open_weights;
-    struct weights_entry *entry;
-
-    if (!weights)
-        return;
-    pthread_mutex_lock(&open_lock);
-    entry = weights->entry;
-    if (--entry->users == 0) {
-        while (*at != entry)
-            at = &(*at)->next;
-        *at = entry->next;
-        free_weights(weights);
-        free(entry);
-    }
-    pthread_mutex_unlock(&open_lock);
+    shared_close(&open_weights, weights);
 }

@@ -43,10 +43,10 @@ struct weights {
         last_terms; /* of the activations that each kind of matrix reads */
     size_t weight_bytes;
     char quant[16];
+    char sha256[65]; /* of the file, in hex */
     char *title, *chat_template;
     void **owned; /* device memory to be freed */
     size_t n_owned;
-    struct weights_entry *entry;
     atomic_bool is_lost; /* the device is: a new open starts anew */
 };
 
