@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "number.h"
+#include "sketch_words.h"
 #include "token.h"
 #include "words.h"
 
@@ -17,23 +18,25 @@ struct reading {
     struct sketch *sketch;
     const struct token_list *list;
     uint32_t from, to;
-    bool cased;         /* capitals tell names */
-    uint64_t last_hash; /* of the content word just before; 0: none */
+    bool cased;                                   /* capitals tell names */
+    uint64_t last_hash;                           /* of the content word just before; 0: none */
+    const struct sketch_known *known[TOKENS_MAX]; /* of [from, to) */
 };
 
-/* Position of a token among words in one string, a space behind each; 0: not there. */
-static uint32_t among(const struct reading *reading, uint32_t i, const char *words) {
-    uint32_t at = 1;
-    if (i < reading->from || i >= reading->to)
-        return 0;
-    size_t len = reading->list->tokens[i].len;
-    for (const char *word = words; *word; at++) {
-        size_t n = strcspn(word, " ");
-        if (n == len && memcmp(word, token_text(reading->list, i), len) == 0)
-            return at;
-        word += n + (word[n] == ' ');
-    }
-    return 0;
+/* What is known of a token; of none outside the headline. */
+static const struct sketch_known *known_at(const struct reading *reading, uint32_t i) {
+    static const struct sketch_known nothing;
+    return i >= reading->from && i < reading->to ? reading->known[i] : &nothing;
+}
+
+static bool has_sort(const struct reading *reading, uint32_t i, uint32_t sort) {
+    return known_at(reading, i)->sorts & sort;
+}
+
+/* Its number among months, weekdays or ordinals; 0: it is in no such list. */
+static uint32_t nth_of(const struct reading *reading, uint32_t i, uint32_t sort) {
+    const struct sketch_known *known = known_at(reading, i);
+    return known->sorts & sort ? known->nth : 0;
 }
 
 static void mark(struct reading *reading, enum sketch_kind kind, uint64_t subject, uint64_t value) {
@@ -64,14 +67,8 @@ static struct sketch_word *put_word(struct reading *reading, uint32_t i, uint64_
 
 /* ---- dates ---- */
 
-static const char months[] =
-    "january february march april may june july august september october november december ";
-static const char month_shorts[] = "jan feb mar apr may jun jul aug sep oct nov dec ";
-static const char weekdays[] = "monday tuesday wednesday thursday friday saturday sunday ";
-
 static uint32_t month_of(const struct reading *reading, uint32_t i) {
-    uint32_t month = among(reading, i, months);
-    month = month ? month : among(reading, i, month_shorts);
+    uint32_t month = nth_of(reading, i, SORT_MONTH);
     if (!month || !(reading->list->tokens[i].flags & TOKEN_CAP))
         return 0;
     if (month != 5 && month != 3)
@@ -79,9 +76,7 @@ static uint32_t month_of(const struct reading *reading, uint32_t i) {
     /* "May" and "march" are verbs as well: a day stands beside the month, or "in" before it. */
     bool day = (i + 1 < reading->to && (reading->list->tokens[i + 1].flags & TOKEN_DIGIT)) ||
                (i > reading->from && (reading->list->tokens[i - 1].flags & TOKEN_DIGIT));
-    return day || among(reading, i - 1, "in by since until till from before after for of last this next ")
-               ? month
-               : 0;
+    return day || has_sort(reading, i - 1, SORT_BEFORE_MONTH) ? month : 0;
 }
 
 /* The day number at a token: 1 to 31; 0: none. */
@@ -102,7 +97,7 @@ static uint32_t day_of(const struct reading *reading, uint32_t i) {
 
 /* Gives the tokens it took. */
 static uint32_t read_date(struct reading *reading, uint32_t i) {
-    uint32_t weekday = among(reading, i, weekdays), month, day;
+    uint32_t weekday = nth_of(reading, i, SORT_WEEKDAY), month, day;
     if (weekday) {
         mark(reading, SKETCH_WEEKDAY, 0, weekday);
         return 1;
@@ -125,47 +120,19 @@ static uint32_t read_date(struct reading *reading, uint32_t i) {
 
 /* ---- which way ---- */
 
-/* Two sides of one thing; a title that has words of both takes none. */
-static const struct {
-    const char *one, *other;
-} ways[] = {
-    {"up rise rises rose rising raises raised raise jump jumps jumped gain gains gained climb climbs climbed "
-     "surge "
-     "surges surged soar soars soared rally rallies grow grows grew higher above upgraded upgrades increase "
-     "increases "
-     "lifts hikes ",
-     "down fall falls fell falling drop drops dropped sink sinks sank slump slumps slide slides slid tumble "
-     "tumbles "
-     "plunge plunges lower lowers lowered below cut cuts decline declines downgraded downgrades decrease "
-     "decreases "
-     "slips sags shrinks "},
-    {"approve approves approved accept accepts accepted pass passes passed backs ",
-     "reject rejects rejected block blocks blocked veto vetoes vetoed "},
-    {"open opens opened reopen reopens reopened resume resumes resumed ",
-     "close closes closed shut shuts suspend suspends suspended closure "},
-    {"buy buys buying bought acquire acquires acquired ", "sell sells selling sold divests "},
-    {"win wins won beat beats beaten triumph ", "lose loses lost draw draws drew "},
-    {"safe alive rescued ", "dead killed dies "},
-};
-
+/* A title that has words of both sides takes none. */
 static void read_way(struct reading *reading) {
-    for (uint32_t k = 0; k < sizeof(ways) / sizeof(ways[0]); k++) {
-        bool one = false, other = false;
-        for (uint32_t i = reading->from; i < reading->to; i++) {
-            one |= among(reading, i, ways[k].one) != 0;
-            other |= among(reading, i, ways[k].other) != 0;
-        }
+    uint32_t sorts = 0;
+    for (uint32_t i = reading->from; i < reading->to; i++)
+        sorts |= reading->known[i]->sorts;
+    for (uint32_t k = 0; k < SKETCH_WAYS; k++) {
+        bool one = sorts & (uint32_t)SORT_WAY << k, other = sorts & (uint32_t)SORT_OTHER_WAY << k;
         if (one != other)
             mark(reading, SKETCH_WAY, k, one);
     }
 }
 
 /* ---- values ---- */
-
-static const char toll_words[] =
-    "kill kills killed killing dead die dies died death deaths injured injures hurt wounded wounds missing "
-    "rescued "
-    "rescues arrested arrests people victims toll evacuated trapped leaves sick infected stranded hostages ";
 
 /* The next content word, at most two tokens on. */
 static uint32_t counted(const struct reading *reading, uint32_t i) {
@@ -238,7 +205,7 @@ static bool mark_value(struct reading *reading, uint32_t i, uint32_t taken, cons
         return false;
     }
     uint32_t noun = counted(reading, i + taken);
-    if (among(reading, noun, toll_words) || among(reading, i - 1, toll_words))
+    if (has_sort(reading, noun, SORT_TOLL) || has_sort(reading, i - 1, SORT_TOLL))
         return true;
     if (!noun)
         return false;
@@ -250,8 +217,7 @@ static bool mark_value(struct reading *reading, uint32_t i, uint32_t taken, cons
 
 /* "first Test", "2nd round": what the ordinal at `i` numbers. */
 static void read_ordinal(struct reading *reading, uint32_t i) {
-    uint32_t which = among(reading, i, "first second third fourth fifth sixth seventh eighth ninth tenth ");
-    which = which ? which : among(reading, i, "1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th ");
+    uint32_t which = nth_of(reading, i, SORT_ORDINAL);
     uint32_t noun = which ? counted(reading, i + 1) : 0;
     uint8_t per_mille;
     if (noun)
@@ -267,10 +233,9 @@ static bool placed(const struct reading *reading, uint32_t i) {
     for (uint32_t k = i; k > reading->from && k + 3 > i; k--) {
         if (reading->list->tokens[k].gap & (GAP_BREAK | GAP_BAR | GAP_COMMA))
             return false;
-        if (among(reading, k - 1, "in at near off from outside across around over on "))
+        if (has_sort(reading, k - 1, SORT_BEFORE_PLACE))
             return true;
-        if (!among(reading, k - 1,
-                   "the northern southern eastern western central north south east west downtown "))
+        if (!has_sort(reading, k - 1, SORT_SIDE))
             return false;
     }
     return false;
@@ -317,12 +282,15 @@ static uint32_t read_word(struct reading *reading, uint32_t i) {
 
 void sketch_read(struct sketch *sketch, struct text_slice title, struct text_slice outlet) {
     struct token_list list;
-    struct reading reading = {.sketch = sketch, .list = &list};
+    struct reading reading;
     memset(sketch, 0, sizeof(*sketch));
     token_list_read(&list, title);
-    reading.to = list.n;
+    reading.sketch = sketch, reading.list = &list;
+    reading.from = 0, reading.to = list.n, reading.last_hash = 0;
     text_headline(&list, outlet, &reading.from, &reading.to);
     reading.cased = !text_title_case(&list);
+    for (uint32_t i = reading.from; i < reading.to; i++)
+        reading.known[i] = sketch_known(list.tokens[i].hash);
     sketch->column = text_column(&list, reading.from, reading.to);
     for (uint32_t i = reading.from; i < reading.to;) {
         struct number number;
