@@ -134,9 +134,10 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
                          const char *decision) {
     if (!cluster->sink.explain)
         return;
-    int id = (int)record->id.len;
+    int id = (int)record->id_len;
     if (!best) {
-        cluster_explain(cluster, "record %.*s: %s, no story shares enough", id, record->id.data, decision);
+        cluster_explain(cluster, "record %.*s: %s, no story shares enough", id, record_id(record).data,
+                        decision);
         return;
     }
     char name[33];
@@ -146,10 +147,10 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
         "evidence %.2f, time %.3f, contrast %.3f, form %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet "
         "-%.3f%s",
-        id, record->id.data, name, best->story->n_reports, decision, best->score, best->need, best->profile,
-        best->member, best->nearest ? (int)best->nearest->id.len : 0,
-        best->nearest ? best->nearest->id.data : "", best->evidence, best->time, best->contrast, best->form,
-        best->accord, best->agree, best->conflict, best->contradict, best->outlet,
+        id, record_id(record).data, name, best->story->n_reports, decision, best->score, best->need,
+        best->profile, best->member, best->nearest ? (int)best->nearest->id_len : 0,
+        best->nearest ? record_id(best->nearest).data : "", best->evidence, best->time, best->contrast,
+        best->form, best->accord, best->agree, best->conflict, best->contradict, best->outlet,
         best->recurs ? ", the same column on another day" : "");
 }
 
@@ -184,8 +185,8 @@ static void keep_why(struct cluster *cluster, const struct candidate *found, uin
         story_id(c->story, name);
         why_line(cluster, "%s %u %.3f %.3f %.2f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.*s\n", name,
                  c->story->n_reports, c->profile, c->member, c->evidence, c->time, c->contrast, c->accord,
-                 c->conflict, c->outlet, c->score, c->need, c->nearest ? (int)c->nearest->id.len : 1,
-                 c->nearest ? c->nearest->id.data : "-");
+                 c->conflict, c->outlet, c->score, c->need, c->nearest ? (int)c->nearest->id_len : 1,
+                 c->nearest ? record_id(c->nearest).data : "-");
     }
 }
 
@@ -218,7 +219,7 @@ static int count_copy(struct cluster *cluster, struct story *story, const struct
         char name[33];
         story_id(story, name);
         cluster_explain(cluster, "record %.*s: counted as a copy in story %.8s, which lists %u records",
-                        (int)record->id.len, record->id.data, name, story->n_members);
+                        (int)record->id_len, record_id(record).data, name, story->n_members);
     }
     return cluster->sink.remember(cluster->sink.arg, &story->memory);
 }
@@ -251,9 +252,10 @@ static int place(struct cluster *cluster, struct record *record) {
     if (like && cluster->sink.explain) {
         char name[33];
         story_id(story, name);
-        cluster_explain(cluster, "record %.*s and story %.8s (%u): %s of %.*s", (int)record->id.len,
-                        record->id.data, name, story->n_reports,
-                        likeness == CLUSTER_COPY ? "copy" : "revision", (int)like->id.len, like->id.data);
+        cluster_explain(cluster, "record %.*s and story %.8s (%u): %s of %.*s", (int)record->id_len,
+                        record_id(record).data, name, story->n_reports,
+                        likeness == CLUSTER_COPY ? "copy" : "revision", (int)like->id_len,
+                        record_id(like).data);
     }
     if (likeness == CLUSTER_COPY && story->n_members >= cluster->options.max_listed) {
         int err = count_copy(cluster, story, record);
@@ -264,7 +266,7 @@ static int place(struct cluster *cluster, struct record *record) {
     struct cluster_event event = {.seq = cluster->next_seq++,
                                   .kind = CLUSTER_JOIN,
                                   .clock_ms = cluster->clock_ms,
-                                  .record = record->id,
+                                  .record = record_id(record),
                                   .version = record->version,
                                   .likeness = likeness,
                                   .like = like ? like->seq : 0,
@@ -336,6 +338,8 @@ int cluster_restore_event(struct cluster *cluster, const struct cluster_event *e
         into->split_due = false; /* what was due was done in the same step */
         return err;
     }
+    if (event->record.len == 0 || event->record.len > CLUSTER_ID_BYTES)
+        return -EBADMSG;
     struct cluster_record lost = {.id = event->record, .version = event->version};
     const struct cluster_record *source = from ? from : &lost;
     struct story *story;

@@ -39,7 +39,7 @@ double form_left(const struct cluster *cluster, const struct sketch *a, const st
 }
 
 void form_read(struct sketch *sketch, const struct record *record) {
-    sketch_read(sketch, record->title, record->outlet);
+    sketch_read(sketch, record_title(record), record_outlet(record));
 }
 
 double form_of_story(struct cluster *cluster, const struct record *record, const struct story *story,

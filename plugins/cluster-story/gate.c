@@ -79,7 +79,7 @@ static struct text_slice label(const struct story *story) {
     for (uint32_t i = 0; i < n; i++) {
         const struct record *record = story->members[(uint64_t)i * story->n_members / n];
         double sum = 0, all = 1;
-        if (!record->title.len || record->likeness == CLUSTER_COPY)
+        if (!record->title_len || record->likeness == CLUSTER_COPY)
             continue;
         for (uint32_t k = 0; k < record->n_terms; k++) {
             const struct story_term *entry = story_find(story, record->terms[k].term);
@@ -88,12 +88,12 @@ static struct text_slice label(const struct story *story) {
                 all += record->terms[k].weight;
             }
         }
-        if (sum / all > top || !best->title.len) {
+        if (sum / all > top || !best->title_len) {
             top = sum / all;
             best = record;
         }
     }
-    return best->title;
+    return record_title(best);
 }
 
 /* Fill everything that does not depend on why the story is reported. The arrays are the caller's. */
@@ -101,11 +101,11 @@ static void describe(struct cluster *cluster, const struct story *story, struct 
                      struct text_slice *records, struct text_slice *outlets) {
     story_id(story, out->id);
     for (uint32_t i = 0; i < story->n_members; i++) {
-        records[i] = story->members[i]->id;
+        records[i] = record_id(story->members[i]);
         out->n_copies += story->members[i]->likeness == CLUSTER_COPY;
     }
     for (uint32_t i = 0; i < story->n_outlets; i++)
-        outlets[i] = story->outlets[i].first->outlet;
+        outlets[i] = record_outlet(story->outlets[i].first);
     out->records = records;
     out->n_records = story->n_members;
     out->outlets = outlets;

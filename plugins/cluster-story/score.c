@@ -279,17 +279,18 @@ static double best_member(const struct cluster *cluster, struct candidate *candi
 /* Anchors of a record against a story's: equal values agree; a subject with other values only contradicts. */
 static void compare_anchors(const struct record *record, struct candidate *candidate) {
     const struct story *story = candidate->story;
+    const struct text_anchor *anchors = record_anchors(record);
     for (uint32_t i = 0; i < record->n_anchors; i++) {
         bool subject = false, value = false;
         for (uint32_t k = 0; k < story->n_anchors && !value; k++) {
-            if (story->anchors[k].subject == record->anchors[i].subject) {
+            if (story->anchors[k].subject == anchors[i].subject) {
                 subject = true;
-                value = story->anchors[k].value == record->anchors[i].value;
+                value = story->anchors[k].value == anchors[i].value;
             }
         }
         candidate->agree += value;
         if (subject && !value)
-            candidate->contradict += record->anchors[i].strong ? 3 : 1;
+            candidate->contradict += anchors[i].strong ? 3 : 1;
     }
 }
 

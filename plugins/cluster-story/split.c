@@ -125,7 +125,7 @@ static int settle(struct cluster *cluster, const struct leaving *leaving, uint32
         struct cluster_event event = {.seq = cluster->next_seq++,
                                       .kind = CLUSTER_JOIN,
                                       .clock_ms = cluster->clock_ms,
-                                      .record = record->id,
+                                      .record = record_id(record),
                                       .version = record->version,
                                       .likeness = (enum cluster_likeness)record->likeness,
                                       .like = seq_now(leaving, record->like)};

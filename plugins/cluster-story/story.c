@@ -138,8 +138,8 @@ struct story *story_new(struct cluster *cluster, uint64_t seq) {
 }
 
 void story_id(const struct story *story, char out[33]) {
-    const struct text_slice *founder = &story->members[0]->id;
-    struct telex_bytes part = {(const uint8_t *)founder->data, founder->len};
+    struct text_slice founder = record_id(story->members[0]);
+    struct telex_bytes part = {(const uint8_t *)founder.data, founder.len};
     telex_id(out, "story", &part, 1);
 }
 
@@ -334,7 +334,7 @@ static int add_report(struct cluster *cluster, struct story *story, const struct
             return -ENOMEM;
     }
     for (uint32_t i = 0; i < record->n_anchors; i++) {
-        if (add_anchor(story, &record->anchors[i], 1) != 0)
+        if (add_anchor(story, &record_anchors(record)[i], 1) != 0)
             return -ENOMEM;
     }
     return 0;

@@ -24,10 +24,9 @@ struct key_link {
     struct record *newer, *older;
 };
 
-struct key_head {
-    uint64_t key; /* 0: free */
-    struct record *newest;
-};
+/* Where a chain begins: the newest record, and in the lowest bits, which allocation leaves free, which of its
+ * keys the chain is under; 0: none. */
+typedef uintptr_t key_head;
 
 struct record_term {
     uint32_t term;
@@ -46,10 +45,7 @@ struct record {
     uint64_t outlet_key; /* hash of the owner or outlet; OUTLET_UNKNOWN */
     uint64_t simhash, whole_hash, title_hash;
     uint64_t like;
-    struct record *next_by_id;           /* chain of the id table */
-    struct text_slice id, title, outlet; /* point behind the struct */
-    struct text_anchor *anchors;         /* also */
-    struct key_link *keys;               /* also */
+    struct record *next_by_id; /* chain of the id table */
     uint32_t id_hash;
     uint32_t outlet_term; /* counts the live records of that outlet in the index; UINT32_MAX: none */
     uint32_t n_words;
@@ -62,8 +58,28 @@ struct record {
     uint8_t n_title_terms;
     bool page;   /* its first key is its address */
     bool linked; /* it is known by its keys */
-    struct record_term terms[];
+    uint8_t id_len, title_len, outlet_len;
+    struct record_term terms[]; /* behind them its keys, its anchors, its id, title and outlet */
 };
+_Static_assert(sizeof(struct record) % sizeof(uint64_t) == 0 &&
+                   sizeof(struct record_term) == sizeof(uint64_t),
+               "keys follow the terms without a gap");
+
+static inline struct key_link *record_keys(const struct record *record) {
+    return (struct key_link *)(record->terms + record->n_terms);
+}
+static inline struct text_anchor *record_anchors(const struct record *record) {
+    return (struct text_anchor *)(record_keys(record) + record->n_keys);
+}
+static inline struct text_slice record_id(const struct record *record) {
+    return (struct text_slice){(const char *)(record_anchors(record) + record->n_anchors), record->id_len};
+}
+static inline struct text_slice record_title(const struct record *record) {
+    return (struct text_slice){record_id(record).data + record->id_len, record->title_len};
+}
+static inline struct text_slice record_outlet(const struct record *record) {
+    return (struct text_slice){record_title(record).data + record->title_len, record->outlet_len};
+}
 
 struct story_term {
     uint32_t term;
@@ -145,8 +161,10 @@ struct cluster {
     struct story *newest, *oldest; /* by touch */
     struct story **by_seq;         /* owned table of chains */
     uint32_t by_seq_size;
-    struct record **ids;   /* owned table of chains, by id */
-    struct key_head *keys; /* owned table of chains, by near-duplicate key */
+    struct record **ids; /* owned table of chains, by id */
+    key_head *keys;      /* owned table of chains, by near-duplicate key */
+    uint8_t
+        *key_marks; /* owned, by slot of keys: some bits of the key, so that few others are read; 0: free */
     uint32_t ids_size, keys_size, keys_used;
     struct slot *walk; /* owned, by slot */
     uint32_t *touched; /* owned, slots met by the walk */

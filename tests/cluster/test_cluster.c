@@ -552,6 +552,10 @@ static void a_log_that_cannot_be_is_refused(void **state) {
     assert_int_equal(cluster_restore_event(wire.cluster, &event, NULL), -EBADMSG);
     event = (struct cluster_event){.seq = 9, .kind = CLUSTER_JOIN, .story = 3, .record = text("a")};
     assert_int_equal(cluster_restore_event(wire.cluster, &event, NULL), -EBADMSG);
+    char long_id[CLUSTER_ID_BYTES + 2] = {0};
+    memset(long_id, 'a', CLUSTER_ID_BYTES + 1);
+    event = (struct cluster_event){.seq = 9, .kind = CLUSTER_JOIN, .story = 9, .record = text(long_id)};
+    assert_int_equal(cluster_restore_event(wire.cluster, &event, NULL), -EBADMSG);
     struct cluster_memory memory = {.story = 4};
     assert_int_equal(cluster_restore_memory(wire.cluster, &memory), -EBADMSG);
     wire_close(&wire);
