@@ -85,28 +85,58 @@ static char *founder_of(struct journal_view *view, const char *stage, uint64_t s
     return id ? id : strdup("");
 }
 
+/* A column of the table of what was weighed. */
+struct weighed {
+    const char *name;
+    int width;
+    bool of_form; /* absent from rows that were kept before titles were compared by form */
+};
+
+static const struct weighed weighed[] = {
+    {"reports", 7, false}, {"profile", 8, false},  {"member", 7, false}, {"evidence", 9, false},
+    {"time", 6, false},    {"contrast", 9, false}, {"form", 6, true},    {"log odds", 9, true},
+    {"accord", 7, false},  {"conflict", 9, false}, {"outlet", 7, false},
+};
+enum { WEIGHED = sizeof(weighed) / sizeof(*weighed) };
+
+/* Gives whether the rows that follow have the columns of form. */
+static bool print_weights(char *line) {
+    static const char *const names[] = {"profile",     "member", "evidence at half",
+                                        "contrast",    "accord", "conflict",
+                                        "same outlet", "column", "two events at log odds"};
+    size_t n = 0;
+    printf("weights:");
+    for (; line && n < sizeof(names) / sizeof(*names); n++)
+        printf("%s %s %s", n ? "," : "", names[n], strsep(&line, " "));
+    printf("\n\n");
+    return n == sizeof(names) / sizeof(*names);
+}
+
+static void print_head(bool form) {
+    printf("%-8s", "story");
+    for (size_t i = 0; i < WEIGHED; i++) {
+        if (form || !weighed[i].of_form)
+            printf(" %*s", weighed[i].width, weighed[i].name);
+    }
+    printf(" | %6s %9s  %s\n", "score", "threshold", "nearest record");
+}
+
 /* Print what was weighed. Each line of `why` has its fields in the order of the table's head. */
 static void print_table(struct journal_view *view, struct telex_bytes why) {
-    static const char *const weights[] = {"profile", "member",   "evidence at half", "contrast",
-                                          "accord",  "conflict", "same outlet",      "column"};
     char *copy = strndup((const char *)why.data, why.size), *rest = copy, *line;
-    bool any = false;
+    bool any = false, form = false;
     while (copy && (line = strsep(&rest, "\n")) != NULL) {
         char *field = strsep(&line, " ");
         if (strcmp(field, "weights") == 0) {
-            printf("weights:");
-            for (size_t i = 0; line && i < sizeof(weights) / sizeof(*weights); i++)
-                printf("%s %s %s", i ? "," : "", weights[i], strsep(&line, " "));
-            printf("\n\n");
+            form = print_weights(line);
         } else if (*field) {
             if (!any)
-                printf("%-8s %7s %8s %7s %9s %6s %9s %7s %9s %7s | %6s %9s  %s\n", "story", "reports",
-                       "profile", "member", "evidence", "time", "contrast", "accord", "conflict", "outlet",
-                       "score", "threshold", "nearest record");
-            static const int widths[] = {7, 8, 7, 9, 6, 9, 7, 9, 7};
+                print_head(form);
             printf("%-8.8s", field);
-            for (size_t i = 0; line && i < sizeof(widths) / sizeof(*widths); i++)
-                printf(" %*s", widths[i], strsep(&line, " "));
+            for (size_t i = 0; line && i < WEIGHED; i++) {
+                if (form || !weighed[i].of_form)
+                    printf(" %*s", weighed[i].width, strsep(&line, " "));
+            }
             const char *score = line ? strsep(&line, " ") : "", *need = line ? strsep(&line, " ") : "";
             char *title = title_of(view, line ? line : "");
             printf(" | %6s %9s  %s\n", score, need, *title ? title : line ? line : "");
@@ -118,8 +148,13 @@ static void print_table(struct journal_view *view, struct telex_bytes why) {
         printf("No live story shared enough with it to be compared.\n");
     else
         printf("\nscore = (weight x profile + weight x member) x time x contrast x evidence's share\n"
-               "        + accord - conflict - outlet - column; it joins the best story at or above its "
+               "        + accord - conflict - outlet - column, then x form; it joins the best story at or "
+               "above its "
                "threshold.\n");
+    if (any && form)
+        printf("form: what is left where two titles may fill one form with other things; log odds above 0 "
+               "say two "
+               "events;\n      - where the score was below the threshold without it.\n");
     free(copy);
 }
 

@@ -145,13 +145,14 @@ static void explain_join(struct cluster *cluster, const struct record *record, c
     cluster_explain(
         cluster,
         "record %.*s and story %.8s (%u): %s, score %.3f of %.3f = profile %.3f, member %.3f (%.*s), "
-        "evidence %.2f, time %.3f, contrast %.3f, form %.3f, accord +%.3f (%u), conflict -%.3f (%u), outlet "
+        "evidence %.2f, time %.3f, contrast %.3f, form %.3f (%+.2f), accord +%.3f (%u), conflict -%.3f (%u), "
+        "outlet "
         "-%.3f%s",
         id, record_id(record).data, name, best->story->n_reports, decision, best->score, best->need,
         best->profile, best->member, best->nearest ? (int)best->nearest->id_len : 0,
         best->nearest ? record_id(best->nearest).data : "", best->evidence, best->time, best->contrast,
-        best->form, best->accord, best->agree, best->conflict, best->contradict, best->outlet,
-        best->recurs ? ", the same column on another day" : "");
+        best->form, best->form_odds, best->accord, best->agree, best->conflict, best->contradict,
+        best->outlet, best->recurs ? ", the same column on another day" : "");
 }
 
 static void why_line(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -170,9 +171,9 @@ static void keep_why(struct cluster *cluster, const struct candidate *found, uin
     enum { WHY_STORIES = 4 };
     const struct cluster_options *options = &cluster->options;
     bool told[CANDIDATES_MAX] = {false};
-    why_line(cluster, "weights %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", 1 - options->member,
+    why_line(cluster, "weights %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", 1 - options->member,
              options->member, options->evidence, options->contrast, options->accord, options->conflict,
-             options->same_outlet, options->column);
+             options->same_outlet, options->column, options->form);
     for (uint32_t k = 0; k < n && k < WHY_STORIES; k++) {
         uint32_t at = 0;
         for (uint32_t i = 1; i < n; i++)
@@ -183,10 +184,13 @@ static void keep_why(struct cluster *cluster, const struct candidate *found, uin
         char name[33];
         told[at] = true;
         story_id(c->story, name);
-        why_line(cluster, "%s %u %.3f %.3f %.2f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.*s\n", name,
-                 c->story->n_reports, c->profile, c->member, c->evidence, c->time, c->contrast, c->accord,
-                 c->conflict, c->outlet, c->score, c->need, c->nearest ? (int)c->nearest->id_len : 1,
-                 c->nearest ? record_id(c->nearest).data : "-");
+        char form[32] = "- -";
+        if (c->formed)
+            snprintf(form, sizeof(form), "%.3f %+.2f", c->form, c->form_odds);
+        why_line(cluster, "%s %u %.3f %.3f %.2f %.3f %.3f %s %.3f %.3f %.3f %.3f %.3f %.*s\n", name,
+                 c->story->n_reports, c->profile, c->member, c->evidence, c->time, c->contrast, form,
+                 c->accord, c->conflict, c->outlet, c->score, c->need,
+                 c->nearest ? (int)c->nearest->id_len : 1, c->nearest ? record_id(c->nearest).data : "-");
     }
 }
 

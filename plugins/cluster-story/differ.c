@@ -65,7 +65,8 @@ static void pair_up(struct pairing *pairing) {
 
 /* Words of both that stand in the place of each other: what lies between two shared words on both sides. */
 struct swaps {
-    uint32_t all, names, numbers, head, tail;
+    uint32_t all, names, numbers;
+    bool head; /* before the first shared word */
 };
 
 /* Which of the words [from, to) the other title lacks, and how many of these are names or numbers. */
@@ -99,15 +100,16 @@ static void find_swaps(const struct pairing *pairing, struct swaps *swaps) {
         swaps->all += n;
         swaps->names += fewer_lacked(pairing, from, to, SKETCH_NAME | SKETCH_MAYBE);
         swaps->numbers += fewer_lacked(pairing, from, to, SKETCH_NUMBER);
-        swaps->head += first && n;
-        swaps->tail += last && n;
+        swaps->head |= first && n;
         from[0] = to[0] + 1, from[1] = to[1] + 1;
     }
 }
 
 /* Names of one title, a run of words as one, that the other lacks; in *shared those that it has. */
-static uint32_t own_names(const struct sketch *sketch, uint32_t in_other, unsigned flags, uint32_t *shared) {
+static uint32_t own_names(const struct sketch *sketch, uint32_t in_other, uint32_t *shared) {
+    const unsigned flags = SKETCH_NAME | SKETCH_MAYBE;
     uint32_t own = 0;
+    *shared = 0;
     for (uint32_t i = 0; i < sketch->n_words;) {
         bool has = in_other >> i & 1, name = sketch->words[i].flags & flags;
         uint32_t end = i + 1;
@@ -132,8 +134,7 @@ static bool near_value(uint64_t a, uint64_t b) {
 }
 
 /* Whether both have values of a kind and subject and none in common. */
-static bool contradict(const struct sketch *a, const struct sketch *b, enum sketch_kind kind,
-                       uint32_t *agree) {
+static bool contradict(const struct sketch *a, const struct sketch *b, enum sketch_kind kind) {
     bool against = false;
     for (uint32_t i = 0; i < a->n_marks; i++) {
         bool subject = false, value = false;
@@ -147,8 +148,6 @@ static bool contradict(const struct sketch *a, const struct sketch *b, enum sket
             value |= rounds ? near_value(a->marks[i].value, b->marks[k].value)
                             : a->marks[i].value == b->marks[k].value;
         }
-        if (value && kind != SKETCH_WAY)
-            ++*agree;
         if (value)
             return false;
         against |= subject;
@@ -160,62 +159,110 @@ static double part(uint32_t n, uint32_t of) {
     return of ? (double)n / of : 0;
 }
 
+/* Read off how the words of both stand to each other. */
+static void read_words(struct differ *differ, const struct pairing *pairing) {
+    const struct sketch *a = pairing->a, *b = pairing->b;
+    uint32_t shared = (uint32_t)__builtin_popcount(pairing->in_a);
+    uint32_t row = (uint32_t)__builtin_popcount(pairing->row_a);
+    uint32_t fewer = a->n_words < b->n_words ? a->n_words : b->n_words;
+    uint32_t longer = a->n_words + b->n_words - fewer;
+    struct swaps swaps;
+    find_swaps(pairing, &swaps);
+    uint32_t rest = longer - (shared < longer ? shared : longer);
+    differ->shared = shared;
+    differ->frame = part(row, fewer);
+    differ->cover = part(row, longer);
+    differ->moved = part(shared - row < shared ? shared - row : shared, shared);
+    differ->swapped = part(swaps.all, swaps.all + row);
+    differ->slots = part(swaps.names + swaps.numbers, swaps.names + swaps.numbers + row);
+    differ->inserted = part(rest > swaps.all ? rest - swaps.all : 0, longer);
+    differ->head = swaps.head;
+    for (uint32_t i = 0; i < a->n_words; i++)
+        differ->values += (pairing->in_a >> i & 1) && (a->words[i].flags & SKETCH_NUMBER) != 0;
+}
+
 void differ_read(struct differ *differ, const struct sketch *one, const struct sketch *other) {
+    static const enum sketch_kind kinds[] = {SKETCH_PERIOD,  SKETCH_SCORE,   SKETCH_DATE,
+                                             SKETCH_WEEKDAY, SKETCH_MONTH,   SKETCH_YEAR,
+                                             SKETCH_MONEY,   SKETCH_PERCENT, SKETCH_COUNT};
     bool turn = memcmp(one->words, other->words, sizeof(one->words)) > 0;
     const struct sketch *a = turn ? other : one, *b = turn ? one : other;
     struct pairing pairing = {.a = a, .b = b};
-    uint32_t agree = 0, shared_names = 0, ignored = 0;
+    uint32_t shared_names, ignored;
+    *differ = (struct differ){0};
     pair_up(&pairing);
-    uint32_t shared = (uint32_t)__builtin_popcount(pairing.in_a),
-             row = (uint32_t)__builtin_popcount(pairing.row_a);
-    uint32_t fewer = a->n_words < b->n_words ? a->n_words : b->n_words, inserted;
-    struct swaps swaps;
-    find_swaps(&pairing, &swaps);
-    uint32_t longer = a->n_words + b->n_words - fewer;
-    inserted = longer - (shared < longer ? shared : longer);
-    inserted = inserted > swaps.all ? inserted - swaps.all : 0;
-    unsigned named = SKETCH_NAME | SKETCH_MAYBE;
-    uint32_t own_a = own_names(a, pairing.in_a, named, &shared_names);
-    uint32_t own_b = own_names(b, pairing.in_b, named, &ignored);
+    read_words(differ, &pairing);
+    uint32_t own_a = own_names(a, pairing.in_a, &shared_names);
+    uint32_t own_b = own_names(b, pairing.in_b, &ignored);
     uint32_t others = own_a < own_b ? own_a : own_b;
-    uint32_t place_a = 0, place_b = 0;
-    uint32_t away_a = own_names(a, pairing.in_a, SKETCH_PLACE, &place_a);
-    uint32_t away_b = own_names(b, pairing.in_b, SKETCH_PLACE, &place_b);
-    *differ = (struct differ){
-        .shared = shared,
-        .names = shared_names,
-        .frame = part(row, fewer),
-        .moved = part(shared - row < shared ? shared - row : shared, shared),
-        .swapped = part(swaps.all, swaps.all + row),
-        .slots = part(swaps.names + swaps.numbers, swaps.names + swaps.numbers + row),
-        .head = swaps.head,
-        .cover = part(row, longer),
-        .tail = swaps.tail,
-        .inserted = part(inserted, longer),
-        .others = part(others, others + shared_names),
-        .place = away_a && away_b && !place_a && !place_b,
-        .strangers = !shared_names && others,
-        .column = a->column && b->column,
-    };
-    differ->order = contradict(a, b, SKETCH_ORDER, &agree) || contradict(b, a, SKETCH_ORDER, &agree) ||
-                    contradict(a, b, SKETCH_PERIOD, &agree) || contradict(a, b, SKETCH_SCORE, &agree);
-    differ->date = contradict(a, b, SKETCH_DATE, &agree) || contradict(a, b, SKETCH_WEEKDAY, &agree) ||
-                   contradict(a, b, SKETCH_MONTH, &agree) || contradict(a, b, SKETCH_YEAR, &agree);
-    differ->value = contradict(a, b, SKETCH_MONEY, &agree) || contradict(a, b, SKETCH_PERCENT, &agree) ||
-                    contradict(a, b, SKETCH_COUNT, &agree);
-    differ->way = contradict(a, b, SKETCH_WAY, &agree);
-    for (uint32_t i = 0; i < a->n_words; i++)
-        differ->values += (pairing.in_a >> i & 1) && (a->words[i].flags & SKETCH_NUMBER) != 0;
+    differ->names = shared_names;
+    differ->others = part(others, others + shared_names);
+    differ->column = a->column && b->column;
+    differ->way = contradict(a, b, SKETCH_WAY);
+    differ->clash = contradict(a, b, SKETCH_ORDER) || contradict(b, a, SKETCH_ORDER);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !differ->clash; i++)
+        differ->clash = contradict(a, b, kinds[i]);
 }
 
+enum feature {
+    ALWAYS,
+    THIN,
+    SWAPPED,
+    SWAPPED_IN_ROW,
+    HEAD_IN_ROW,
+    OTHERS,
+    CLASH,
+    WAY,
+    COLUMN,
+    SHARP,
+    EVEN,
+    NAMES,
+    VALUES,
+    SHARED,
+    FEATURES,
+};
+
+/* Log odds for two events, fitted offline by logistic regression on pairs of titles of the development sets
+ * and of the hard set's half that may be tuned on, then rounded. */
+static const double weights[FEATURES] = {
+    [ALWAYS] = 2.15,        /* before anything else is known of two titles that share words */
+    [THIN] = -6,            /* how far the common row falls short of COVER_FULL: too little of one form */
+    [SWAPPED] = 1.5,        /* words in the place of others, as a share */
+    [SWAPPED_IN_ROW] = 1.8, /* the same where every shared word stands in one order */
+    [HEAD_IN_ROW] = 0.3,    /* and where the titles begin with other words: who did it */
+    [OTHERS] = 1.75,        /* names that only one of them has, as a share */
+    [CLASH] = 1.55,         /* values that contradict each other */
+    [WAY] = 0.8,            /* one went up and the other down */
+    [COLUMN] = 2.2,         /* both in the form of a list or a share notice */
+    [SHARP] = 2.7,          /* one order, nothing put in, and names or values swapped or in contradiction */
+    [EVEN] = 1.3,           /* one order, hardly anything put in, and other words swapped */
+    [NAMES] = -0.15,        /* each shared name, up to NAMES_COUNTED */
+    [VALUES] = -0.85,       /* each shared value, up to VALUES_COUNTED: chance seldom gives the same number */
+    [SHARED] = -2.3,        /* log2 of one more than the shared words, at least two */
+};
+static const double COVER_FULL = 0.45, INSERTED_FEW = 0.18;
+enum { NAMES_COUNTED = 3, VALUES_COUNTED = 2 };
+
 double differ_weigh(const struct differ *d) {
-    bool row = d->moved == 0, clash = d->order + d->date + d->value > 0;
-    bool even = row && d->inserted < 0.18 && d->swapped > 0 && d->frame < 1;
-    bool sharp = row && (d->slots > 0 || clash) && d->inserted == 0;
-    double names = d->names < 3 ? d->names : 3, values = d->values < 2 ? d->values : 2;
-    uint32_t shared = d->shared < 2 ? 2 : (uint32_t)d->shared;
-    double thin = d->cover < 0.45 ? 0.45 - d->cover : 0;
-    return 2.15 - 6 * thin + 1.5 * d->swapped + (row ? 1.8 * d->swapped + 0.3 * d->head : 0) +
-           1.75 * d->others + 1.55 * clash + 0.8 * d->way + 2.2 * d->column + 2.7 * sharp + 1.3 * even -
-           0.15 * names - 0.85 * values - 2.3 * index_log2(1 + shared);
+    bool row = d->moved == 0;
+    const double has[FEATURES] = {
+        [ALWAYS] = 1,
+        [THIN] = d->cover < COVER_FULL ? COVER_FULL - d->cover : 0,
+        [SWAPPED] = d->swapped,
+        [SWAPPED_IN_ROW] = row ? d->swapped : 0,
+        [HEAD_IN_ROW] = row && d->head,
+        [OTHERS] = d->others,
+        [CLASH] = d->clash,
+        [WAY] = d->way,
+        [COLUMN] = d->column,
+        [SHARP] = row && (d->slots > 0 || d->clash) && d->inserted == 0,
+        [EVEN] = row && d->inserted < INSERTED_FEW && d->swapped > 0 && d->frame < 1,
+        [NAMES] = d->names < NAMES_COUNTED ? d->names : NAMES_COUNTED,
+        [VALUES] = d->values < VALUES_COUNTED ? d->values : VALUES_COUNTED,
+        [SHARED] = index_log2(1 + (d->shared < 2 ? 2 : d->shared)),
+    };
+    double odds = 0;
+    for (uint32_t i = 0; i < FEATURES; i++)
+        odds += weights[i] * has[i];
+    return odds;
 }

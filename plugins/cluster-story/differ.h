@@ -5,23 +5,22 @@
 
 #include "sketch.h"
 
-/* What speaks for two events, each 0 to 1 unless said otherwise. */
+/* How two titles differ. Shares are 0 to 1. */
 struct differ {
-    double shared;  /* words that both have */
-    double names;   /* names that both have */
-    double values;  /* values that both have */
-    double frame;   /* share of the shorter title that stands in the other in the same order */
-    double moved;   /* share of the shared words that stand in another order */
-    double swapped; /* share of words that stand in the place of others */
-    double slots, cover, head, tail, inserted;
-    double others;    /* names of each that the other lacks, the fewer of both, among all */
-    double place;     /* both say where, and not the same */
-    double order;     /* order, period or score contradict */
-    double date;      /* day, month or year contradict */
-    double value;     /* money, percent or counts contradict */
-    double way;       /* one went up and the other down */
-    double strangers; /* both have names and share none */
-    double column;
+    uint32_t shared; /* words that both have */
+    uint32_t names;  /* names that both have */
+    uint32_t values; /* values that both have */
+    double frame;    /* share of the shorter title that stands in the other in the same order */
+    double cover;    /* of the longer title likewise */
+    double moved;    /* share of the shared words that stand in another order */
+    double swapped;  /* share of words that stand in the place of others */
+    double slots;    /* likewise, of names and values alone */
+    double inserted; /* share of the longer title that stands in the place of nothing */
+    double others;   /* names of each that the other lacks, the fewer of both, among all */
+    bool head;       /* the titles begin with words in the place of others */
+    bool clash;      /* orders, periods, scores, dates, sums, percentages or counts contradict */
+    bool way;        /* one went up and the other down */
+    bool column;     /* both have the form of a list or a share notice */
 };
 
 /* Compare two titles; the order does not matter. Pure. [any] */

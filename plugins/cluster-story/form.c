@@ -27,30 +27,40 @@ double form_prior(const struct cluster *cluster, uint32_t reports) {
     return FORM_EASE * score_ease(cluster) + FORM_SIZE * index_log2(reports > 4 ? reports / 4 : 1);
 }
 
-double form_left(const struct cluster *cluster, const struct sketch *a, const struct sketch *b,
-                 double prior) {
+static double form_odds(const struct sketch *a, const struct sketch *b, double prior) {
     struct differ differ;
-    double two = cluster->options.form;
     differ_read(&differ, a, b);
-    double odds = differ_weigh(&differ) - prior;
+    return differ_weigh(&differ) - prior;
+}
+
+static double left_of(const struct cluster *cluster, double odds) {
+    double two = cluster->options.form;
     if (odds <= FORM_ONE)
         return 1;
     return odds < two ? (two - odds) / (two - FORM_ONE) : 0;
+}
+
+double form_left(const struct cluster *cluster, const struct sketch *a, const struct sketch *b,
+                 double prior) {
+    return left_of(cluster, form_odds(a, b, prior));
 }
 
 void form_read(struct sketch *sketch, const struct record *record) {
     sketch_read(sketch, record_title(record), record_outlet(record));
 }
 
-double form_of_story(struct cluster *cluster, const struct record *record, const struct story *story,
-                     const struct record *nearest) {
+void form_of_story(struct cluster *cluster, const struct record *record, struct candidate *candidate) {
+    const struct story *story = candidate->story;
+    const struct record *nearest = candidate->nearest;
     struct sketch other;
     double prior = form_prior(cluster, story->n_reports), sum = 0;
     if (cluster->sketch_of != record)
         form_read(&cluster->sketch, record);
     cluster->sketch_of = record;
     form_read(&other, nearest);
-    double near = form_left(cluster, &cluster->sketch, &other, prior + form_text(record, nearest));
+    candidate->form_odds = form_odds(&cluster->sketch, &other, prior + form_text(record, nearest));
+    candidate->formed = true;
+    double near = left_of(cluster, candidate->form_odds);
     uint32_t n = story->n_members < FORM_MEMBERS ? story->n_members : FORM_MEMBERS, asked = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct record *member = story->members[(uint64_t)i * story->n_members / n];
@@ -60,5 +70,5 @@ double form_of_story(struct cluster *cluster, const struct record *record, const
         sum += form_left(cluster, &cluster->sketch, &other, prior + form_text(record, member));
         asked++;
     }
-    return asked ? FORM_NEAREST * near + (1 - FORM_NEAREST) * sum / asked : near;
+    candidate->form = asked ? FORM_NEAREST * near + (1 - FORM_NEAREST) * sum / asked : near;
 }

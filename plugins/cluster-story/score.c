@@ -372,7 +372,7 @@ void score_join(struct cluster *cluster, const struct record *record, struct can
     candidate->need = score_need(cluster, story);
     candidate->form = 1;
     if (candidate->nearest && candidate->score >= candidate->need) {
-        candidate->form = form_of_story(cluster, record, story, candidate->nearest);
+        form_of_story(cluster, record, candidate);
         candidate->score *= candidate->form;
     }
 }

@@ -140,8 +140,10 @@ struct candidate {
     struct story *story;
     double score; /* after the walk: an estimate; after scoring: the score */
     double profile, member, evidence, contrast, form, conflict, accord, outlet, time, need;
+    double form_odds;           /* with the nearest report */
     uint32_t agree, contradict; /* anchors */
     struct record *nearest;
+    bool formed; /* form was asked: the score without it was at its threshold or above */
     bool recurs; /* nearest is the same column on another day */
 };
 
@@ -178,7 +180,7 @@ struct cluster {
     struct text_doc doc;            /* of the record in hand */
     struct sketch sketch;           /* of its title, once it was asked for */
     const struct record *sketch_of; /* borrowed; NULL: of none */
-    char why[1024];                 /* what was weighed for it, where the sink wants it */
+    char why[1280];                 /* what was weighed for it, where the sink wants it */
     uint32_t why_size;
 };
 
@@ -264,9 +266,9 @@ double form_left(const struct cluster *cluster, const struct sketch *a, const st
 double form_text(const struct record *a, const struct record *b);
 /* Such odds in a story of so many reports. */
 double form_prior(const struct cluster *cluster, uint32_t reports);
-/* What is left of a likeness of a record and a story, whose nearest report counts most. */
-double form_of_story(struct cluster *cluster, const struct record *record, const struct story *story,
-                     const struct record *nearest);
+/* Fill in a candidate's form and form_odds: what is left of the likeness of a record and a story, whose
+ * nearest report counts most. */
+void form_of_story(struct cluster *cluster, const struct record *record, struct candidate *candidate);
 
 /* ---- merge.c ---- */
 

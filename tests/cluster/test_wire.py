@@ -87,8 +87,13 @@ def test_explain_says_why_a_record_joined(tmp_path):
     joined = next(s for s in reversed(stories) if len(s["records"]) > 1 and s["reason"] == "joined")
     said = run.command("explain", "wire.journal", joined["records"][-1], timeout=60).stdout
     assert f"joined story {joined['id']}" in said
-    for part in ("weights: profile 0.", "threshold", "evidence", "contrast", joined["id"][:8]):
+    for part in ("weights: profile 0.", "two events at log odds 0.720", "threshold", "evidence", "contrast", joined["id"][:8]):
         assert part in said, said
+    head, *rows = [line.split(" | ")[0] for line in said.splitlines() if " | " in line]
+    names = head.replace("log odds", "log_odds").split()
+    row = dict(zip(names, next(line for line in rows if line.startswith(joined["id"][:8])).split(), strict=True))
+    # Without form the score was over the threshold, so form was asked and left enough of it.
+    assert 0 < float(row["form"]) <= 1 and float(row["log_odds"]) < 0.72, said
     first = run.command("explain", "wire.journal", joined["records"][0], timeout=60).stdout
     assert f"founded story {joined['id']}" in first
     unknown = run.command("explain", "wire.journal", "no-such-record", timeout=60)
