@@ -67,11 +67,12 @@ struct cluster_event {
 /* What a story remembers besides its records. */
 struct cluster_memory {
     uint64_t story;
-    uint64_t version;  /* of the last message, 0: none yet */
-    uint64_t handed;   /* reports when it was last handed to the writer, 0: never */
-    uint64_t facts;    /* reports with new facts since */
-    uint64_t copies;   /* copies counted but not listed */
-    uint64_t reported; /* reports at the last message */
+    uint64_t version;    /* of the last message, 0: none yet */
+    uint64_t handed;     /* reports when it was last handed to the writer, 0: never */
+    uint64_t facts;      /* reports with new facts since */
+    uint64_t copies;     /* copies counted but not listed */
+    uint64_t reported;   /* reports at the last message */
+    char split_from[33]; /* the story that it left, "" for one of its own */
 };
 
 /* One message about a story. Everything is borrowed for the call. */
@@ -93,7 +94,7 @@ struct cluster_story {
     const char *reason;   /* why it is reported now */
     bool news;            /* the writer should write it (again) */
     char merged_into[33]; /* "" unless merged */
-    char split_from[33];  /* "" unless this is the first version of a part that left that story */
+    char split_from[33];  /* "" unless it is a part that left that story; the same in every version */
 };
 
 /* Where results go. Each call returns 0, or a negative error that ends cluster_add with it. */

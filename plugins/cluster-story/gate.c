@@ -125,6 +125,7 @@ static int send(struct cluster *cluster, struct story *story, struct cluster_sto
         return -ENOMEM;
     describe(cluster, story, out, slices, slices + story->n_members);
     out->version = ++story->memory.version;
+    memcpy(out->split_from, story->memory.split_from, sizeof(out->split_from));
     int err = cluster->sink.story(cluster->sink.arg, out);
     free(slices);
     return err;
@@ -159,11 +160,10 @@ int gate_report(struct cluster *cluster, struct story *story, const char *reason
     return err ? err : cluster->sink.remember(cluster->sink.arg, memory);
 }
 
-int gate_report_split(struct cluster *cluster, struct story *part, const char from[33]) {
+int gate_report_split(struct cluster *cluster, struct story *part) {
     bool open = gate_open(cluster, part);
     struct cluster_story out = {
         .state = "open", .gate = open ? "open" : "shut", .reason = "split", .news = open};
-    memcpy(out.split_from, from, sizeof(out.split_from));
     int err = 0;
     if (open || cluster->options.emit[0] == 'a') {
         part->memory.reported = part->n_members;

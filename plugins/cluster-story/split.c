@@ -175,7 +175,9 @@ int split_check(struct cluster *cluster, struct story **story) {
                             from, part->n_reports, groups.n);
         if (part) {
             part->split_due = false;
-            err = gate_report_split(cluster, part, from);
+            part->memory.version = memory.version; /* above any that a story of its id had before it merged */
+            memcpy(part->memory.split_from, from, sizeof(from));
+            err = gate_report_split(cluster, part);
         }
     }
     if (!err) {

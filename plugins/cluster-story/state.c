@@ -75,6 +75,10 @@ int state_put_memory(const struct state *state, const struct cluster_memory *mem
     number(&row, "facts", memory->facts);
     number(&row, "copies", memory->copies);
     number(&row, "reported", memory->reported);
+    if (memory->split_from[0]) {
+        telex_build_key(&row, "split_from");
+        telex_build_text(&row, memory->split_from);
+    }
     return put(state, row_key(key, 'm', memory->story), &row);
 }
 
@@ -236,6 +240,9 @@ static int replay_memory(struct cluster *cluster, const struct row *row) {
         .copies = (uint64_t)telex_map_int(map.root, "copies", 0),
         .reported = (uint64_t)telex_map_int(map.root, "reported", 0),
     };
+    struct telex_bytes from = telex_map_text(map.root, "split_from");
+    if (from.size > 0 && from.size < sizeof(memory.split_from))
+        memcpy(memory.split_from, from.data, from.size);
     telex_map_close(&map);
     return cluster_restore_memory(cluster, &memory);
 }

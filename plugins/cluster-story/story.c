@@ -423,6 +423,8 @@ int story_absorb(struct cluster *cluster, struct story *into, struct story *from
             return -ENOMEM;
     }
     into->memory.copies += from->memory.copies;
+    if (into->memory.version < from->memory.version)
+        into->memory.version = from->memory.version; /* the absorbed id may come back by a split */
     into->memory.facts += from->memory.facts;
     story_dissolve(cluster, from);
     story_check(into);

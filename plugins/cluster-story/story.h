@@ -295,7 +295,7 @@ enum gate_change { GATE_FACT = 1, GATE_COPY = 2, GATE_MENDED = 4 }; /* mended: m
 
 /* After a change: report the story where it is due, and note what is to be remembered. */
 int gate_report(struct cluster *cluster, struct story *story, const char *reason, unsigned change);
-int gate_report_split(struct cluster *cluster, struct story *part, const char from[33]);
+int gate_report_split(struct cluster *cluster, struct story *part);
 int gate_report_merged(struct cluster *cluster, struct story *gone, const struct story *into);
 bool gate_fact(struct cluster *cluster, const struct story *story, const struct record *record);
 uint32_t gate_independent(const struct story *story);

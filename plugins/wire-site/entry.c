@@ -51,6 +51,7 @@ int entry_read(struct entry *entry, json_t *json) {
     entry->target_id = json_text(target, "id");
     entry->target_dsp = json_text(target, "dsp");
     entry->target_relation = json_text(target, "relation");
+    entry->split_from = json_text(json, "split_from");
     text_slug(entry->beat, entry->slug);
     return 0;
 }

@@ -2,8 +2,9 @@
 /* entry.h - one dispatch as the wire keeps it: the canonical record and what publishing added.
  *
  * The JSON of an entry: act, corrected{note,time_ms}, dispatch (the canonical record, cleaned), dsp,
- * first_seq, first_time_ms, history[], lede, note, records, seq, target{id,dsp,relation}, time_ms, web. A
- * summary is the same without the long parts of the dispatch; lists are made from summaries. */
+ * first_seq, first_time_ms, history[], lede, note, records, seq, split_from, target{id,dsp,relation},
+ * time_ms, web. A summary is the same without the long parts of the dispatch; lists are made from summaries.
+ */
 #ifndef WIRE_SITE_ENTRY_H
 #define WIRE_SITE_ENTRY_H
 
@@ -19,7 +20,8 @@ struct entry {
     int64_t corrected_ms;                                 /* of the newest correction, 0: none */
     const char *corrected_note;                           /* its text */
     const char *target_id, *target_dsp, *target_relation; /* "" where there is none */
-    char slug[64];                                        /* of the beat */
+    const char *split_from; /* the dispatch whose story this one once left, "": none */
+    char slug[64];          /* of the beat */
 };
 
 /* Read an entry. Takes a reference of its own; entry_finish gives it back. 0 or -EBADMSG. */

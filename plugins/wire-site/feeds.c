@@ -15,8 +15,32 @@ static const char *gone_text(const struct entry *entry) {
                                                  : "This dispatch was withdrawn.";
 }
 
-/* The text of an item as HTML: dek, heading, body, answers, sources, label. */
-static void put_content(struct text *html, const struct entry *entry) {
+static void put_link(struct text *html, const struct site *site, const struct entry *entry) {
+    char path[ADDRESS_BYTES], address[ADDRESS_BYTES], printed[64];
+    address_of_dispatch(entry, path);
+    address_absolute(site, path, address);
+    address_printed(entry, printed);
+    text_put(html, "<a href=\"%h\">%h</a>", address, printed);
+}
+
+/* What the page says of a split, with whole addresses. */
+static void put_split(struct text *html, const struct site *site, const struct entry *entry) {
+    const struct entry *parts[RELATED_MAX], *origin = related_origin(site, entry);
+    size_t n = related_parts(site, entry, parts);
+    if (origin) {
+        text_put(html, "<p>Split from ");
+        put_link(html, site, origin);
+        text_put(html, ".</p>\n");
+    }
+    for (size_t i = 0; i < n; i++) {
+        text_put(html, i == 0 ? "<p>Part of this story moved to " : ", ");
+        put_link(html, site, parts[i]);
+    }
+    text_put(html, n > 0 ? ".</p>\n" : "");
+}
+
+/* The text of an item as HTML: the split, dek, heading, body, answers, sources, label. */
+static void put_content(struct text *html, const struct site *site, const struct entry *entry) {
     const json_t *dispatch = entry->dispatch, *part;
     const char *heading = json_text(dispatch, "section_heading");
     char host[128];
@@ -27,6 +51,7 @@ static void put_content(struct text *html, const struct entry *entry) {
     }
     if (entry->corrected_ms > 0)
         text_put(html, "<p><strong>Correction:</strong> %h</p>\n", entry->corrected_note);
+    put_split(html, site, entry);
     if (*entry->dek)
         text_put(html, "<p><em>%h</em></p>\n", entry->dek);
     if (*heading)
@@ -63,7 +88,7 @@ static void put_rss_item(struct text *out, const struct site *site, const struct
     address_of_dispatch(entry, path);
     address_absolute(site, path, address);
     address_urn(entry, urn);
-    put_content(&html, entry);
+    put_content(&html, site, entry);
     text_put(
         out,
         "<item>\n<title>%h</title>\n<link>%h</link>\n<description>%h</description>\n<guid "
@@ -97,6 +122,26 @@ void feed_rss(struct text *out, const struct site *site, json_t *const *items, s
 
 /* --- Atom ---------------------------------------------------------------------------------- */
 
+/* RFC 4287, 4.2.7.2: "related". */
+static void put_atom_link(struct text *out, const struct site *site, const struct entry *other,
+                          const char *title) {
+    char path[ADDRESS_BYTES], address[ADDRESS_BYTES], printed[64];
+    address_of_dispatch(other, path);
+    address_absolute(site, path, address);
+    address_printed(other, printed);
+    text_put(out, "<link rel=\"related\" type=\"text/html\" href=\"%h\" title=\"%r %h\"/>\n", address, title,
+             printed);
+}
+
+static void put_atom_related(struct text *out, const struct site *site, const struct entry *entry) {
+    const struct entry *parts[RELATED_MAX], *origin = related_origin(site, entry);
+    size_t n = related_parts(site, entry, parts);
+    if (origin)
+        put_atom_link(out, site, origin, "Split from");
+    for (size_t i = 0; i < n; i++)
+        put_atom_link(out, site, parts[i], "Part moved to");
+}
+
 static void put_atom_entry(struct text *out, const struct site *site, const struct entry *entry) {
     char path[ADDRESS_BYTES], address[ADDRESS_BYTES], urn[64];
     struct text html = {0};
@@ -110,15 +155,18 @@ static void put_atom_entry(struct text *out, const struct site *site, const stru
                  urn, entry->time_ms, gone_text(entry), entry->note);
         return;
     }
-    put_content(&html, entry);
+    put_content(&html, site, entry);
     text_put(
         out,
         "<entry xml:lang=\"%h\">\n<id>%h</id>\n<title>%h</title>\n<link rel=\"alternate\" type=\"text/html\" "
-        "href=\"%h\"/>\n<published>%t</published>\n<updated>%t</updated>\n<category "
-        "term=\"%h\"/>\n<summary>%h"
-        "</summary>\n<content type=\"html\">%h</content>\n</entry>\n",
-        entry->lang, urn, entry->headline, address, entry->first_time_ms, entry->time_ms, entry->beat,
-        entry->dek, html.data);
+        "href=\"%h\"/>\n",
+        entry->lang, urn, entry->headline, address);
+    put_atom_related(out, site, entry);
+    text_put(out,
+             "<published>%t</published>\n<updated>%t</updated>\n<category "
+             "term=\"%h\"/>\n<summary>%h"
+             "</summary>\n<content type=\"html\">%h</content>\n</entry>\n",
+             entry->first_time_ms, entry->time_ms, entry->beat, entry->dek, html.data);
     text_finish(&html);
 }
 
@@ -159,7 +207,7 @@ static json_t *json_item(const struct site *site, const struct entry *entry) {
     address_absolute(site, path, address);
     snprintf(evidence, sizeof(evidence), "%.400sevidence.json", address);
     address_urn(entry, urn);
-    put_content(&html, entry);
+    put_content(&html, site, entry);
     json_t *item = json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:o, s:[s], s:s, s:{s:I, s:I, s:s, s:s, s:I, s:I, s:s, s:s}}", "id", urn,
         "url", address, "title", title_of(entry), "content_html", html.data ? html.data : "",
@@ -168,6 +216,10 @@ static json_t *json_item(const struct site *site, const struct entry *entry) {
         (json_int_t)entry->version, "status", entry->status, "act", entry->act, "records",
         (json_int_t)entry->records, "web_citations", (json_int_t)entry->web, "evidence_url", evidence,
         "digital_source_type", "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia");
+    json_t *split = machine_split(site, entry);
+    if (item && split)
+        json_object_update(json_object_get(item, "_wire"), split);
+    json_decref(split);
     if (item && entry_is(entry, "usable") && *entry->dek)
         json_object_set_new(item, "summary", json_string(entry->dek));
     text_finish(&html);

@@ -32,6 +32,20 @@ static inline const struct entry *index_newest(const struct site *site, size_t i
 /* The whole published entry of a summary, from the store. Gives it. */
 json_t *index_whole(const struct site *site, const struct entry *summary);
 
+/* related.c - what one dispatch says of another: it was split from it, merged into it or overtaken by it. */
+enum { RELATED_MAX = 32 };
+/* Remember for the dispatch that `dispatch` names, which may come later, that this one names it. */
+int related_note(struct site *site, const json_t *dispatch);
+/* The published dispatch whose story this one left; NULL where there is none. */
+const struct entry *related_origin(const struct site *site, const struct entry *entry);
+/* Published, listed dispatches that were split from this one, in the order of their ids. Their number. */
+size_t related_parts(const struct site *site, const struct entry *entry,
+                     const struct entry *parts[RELATED_MAX]);
+/* Published dispatches whose pages say something else now that `entry` is what it is: at most RELATED_MAX
+ * that name it, and the one that it was split from. Their number. */
+size_t related_pages(const struct site *site, const struct entry *entry,
+                     const struct entry *pages[RELATED_MAX + 1]);
+
 /* address.c - where everything is. */
 void address_of_dispatch(const struct entry *entry, char path[ADDRESS_BYTES]); /* "d/54e470/" */
 void address_absolute(const struct site *site, const char *path, char out[ADDRESS_BYTES]);
@@ -77,6 +91,8 @@ void page_missing(struct text *out, const struct site *site);
 void machine_dispatch(struct text *out, const struct entry *entry);
 void machine_ninjs(struct text *out, const struct site *site, const struct entry *entry);
 void machine_evidence(struct text *out, const struct site *site, const struct entry *entry);
+/* {split_from: {dsp, id, url}, split_into: [...]} as far as published, {} where nothing was split. Gives. */
+json_t *machine_split(const struct site *site, const struct entry *entry);
 json_t *machine_linked_data(const struct site *site, const struct entry *entry); /* gives */
 
 /* feeds.c */

@@ -10,6 +10,7 @@
  *   x/PREFIX           the dispatch that owns a printed id, for ever
  *   p/SEQ              an accepted entry that is not settled
  *   r/SEQ              the receipt of a settled one
+ *   l/NAMED/ID         that ID names the dispatch NAMED, published or not (related.c)
  *
  * A dispatch's version is accepted only when it is above the newest accepted one, and settling removes
  * p/SEQ in the same step that commits the event: so (id, version) gives one event, whatever repeats. */
@@ -190,6 +191,11 @@ static json_t *make_entry(struct site *site, const json_t *earlier, json_t *disp
                   (json_int_t)(first_seq ? json_number(earlier, "first_time_ms", 0) : time_ms), "note",
                   note_of(dispatch), "records", (json_int_t)dispatch_records(dispatch), "web",
                   (json_int_t)dispatch_web_citations(dispatch), "target", target_of(site, dispatch));
+    /* Where it came from stays so, whatever later versions say of themselves. */
+    const char *origin = *json_text(dispatch, "split_from") ? json_text(dispatch, "split_from")
+                                                            : json_text(earlier, "split_from");
+    if (entry && *origin)
+        json_object_set_new(entry, "split_from", json_string(origin));
     if (!entry || seq == 0)
         return entry;
     json_object_set_new(entry, "history", history_of(earlier, entry));
@@ -288,6 +294,8 @@ int site_accept(struct site *site, const json_t *raw, int64_t now_ms, json_t **o
     int64_t seq = unseen ? 0 : (int64_t)json_integer_value(number) + 1;
     entry = make_entry(site, earlier, dispatch, dsp, seq, now_ms);
     err = entry ? store_entry(site, entry, id, seq) : -ENOMEM;
+    if (!err)
+        err = related_note(site, dispatch);
     if (err)
         goto done;
     if (unseen) {
@@ -333,6 +341,11 @@ json_t *site_event(const struct site *site, const json_t *entry_json, const json
                   "dek", gone ? "" : entry.dek, "beat", entry.beat, "kind", entry.kind, "path", path,
                   "address", address, "seq", (json_int_t)entry.seq, "time_ms", (json_int_t)entry.time_ms,
                   "first_time_ms", (json_int_t)entry.first_time_ms, "files", files);
+    const struct entry *origin = related_origin(site, &entry);
+    if (event && origin) {
+        address_printed(origin, printed);
+        json_object_set_new(event, "split_from", json_string(printed));
+    }
     if (event && *entry.note)
         json_object_set_new(event, "note", json_string(entry.note));
     entry_finish(&entry);

@@ -142,6 +142,30 @@ void machine_ninjs(struct text *out, const struct site *site, const struct entry
     json_decref(item);
 }
 
+/* --- splits -------------------------------------------------------------------------------- */
+
+static json_t *reference(const struct site *site, const struct entry *other) {
+    char path[ADDRESS_BYTES], urn[64], printed[64];
+    address_of_dispatch(other, path);
+    address_urn(other, urn);
+    address_printed(other, printed);
+    return json_pack("{s:s, s:s, s:o}", "dsp", printed, "id", urn, "url", address(site, path, ""));
+}
+
+json_t *machine_split(const struct site *site, const struct entry *entry) {
+    const struct entry *parts[RELATED_MAX], *origin = related_origin(site, entry);
+    size_t n = related_parts(site, entry, parts);
+    json_t *split = json_object(), *into = json_array();
+    if (origin)
+        set(split, "split_from", reference(site, origin));
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(into, reference(site, parts[i]));
+    if (n > 0)
+        json_object_set(split, "split_into", into);
+    json_decref(into);
+    return split;
+}
+
 /* --- evidence ------------------------------------------------------------------------------ */
 
 static json_t *evidence_spans(const struct entry *entry, const json_t *sentence) {
@@ -198,6 +222,10 @@ void machine_evidence(struct text *out, const struct site *site, const struct en
     json_t *evidence = json_pack("{s:s, s:s, s:I, s:s, s:o, s:o}", "schema", "telex.evidence/1", "id",
                                  entry->id, "version", (json_int_t)entry->version, "status", entry->status,
                                  "address", address(site, path, ""), "sentences", sentences);
+    json_t *split = machine_split(site, entry);
+    if (evidence && split)
+        json_object_update(evidence, split);
+    json_decref(split);
     if (evidence && entry_is(entry, "usable")) {
         add_support(sentences, entry);
         for (i = 0; i < paragraph_count(entry->dispatch); i++)

@@ -84,24 +84,50 @@ static void put_kicker(struct text *out, const struct entry *entry) {
         up, printed, up, entry->slug, entry->beat);
 }
 
-static void put_target(struct text *out, const struct entry *entry) {
+static void put_link(struct text *out, const struct entry *entry) {
+    char printed[64];
+    address_printed(entry, printed);
+    text_put(out, "<a href=\"../%h/\">%h</a>", entry->dsp, printed);
+}
+
+/* The dispatch that it was split from, and those that were split from it. */
+static void put_split(struct text *out, const struct site *site, const struct entry *entry) {
+    const struct entry *parts[RELATED_MAX], *origin = related_origin(site, entry);
+    size_t n = related_parts(site, entry, parts);
+    if (origin) {
+        text_put(out, "<p class=\"notice split\">Split from ");
+        put_link(out, origin);
+        text_put(out, ": its records turned out to report another event.</p>\n");
+    }
+    if (n == 0)
+        return;
+    text_put(out, "<p class=\"notice split\">Part of this story moved to ");
+    for (size_t i = 0; i < n; i++) {
+        text_put(out, i > 0 ? ", " : "");
+        put_link(out, parts[i]);
+    }
+    text_put(out, ", which reports it as an event of its own.</p>\n");
+}
+
+static void put_target(struct text *out, const struct site *site, const struct entry *entry) {
     if (!*entry->target_relation)
         return;
-    char printed[64];
-    struct entry target = {.dsp = entry->target_dsp};
-    address_printed(&target, printed);
+    const struct entry *found = index_find(site, entry->target_id);
+    struct entry target = {.dsp = found ? found->dsp : entry->target_dsp};
     text_put(out, "<p class=\"notice\">%r ",
              strcmp(entry->target_relation, "merged_into") == 0
                  ? "This story was merged with another. It goes on in"
                  : "Newer events overtook this dispatch. See");
-    if (*entry->target_dsp)
-        text_put(out, "<a href=\"../%h/\">%h</a>.</p>\n", entry->target_dsp, printed);
+    if (*target.dsp)
+        put_link(out, &target);
     else
-        text_put(out, "another dispatch.</p>\n");
+        text_put(out, "another dispatch");
+    text_put(out, ".</p>\n");
 }
 
-static void put_notice(struct text *out, const struct entry *entry) {
-    put_target(out, entry);
+static void put_notice(struct text *out, const struct site *site, const struct entry *entry) {
+    put_target(out, site, entry);
+    put_split(out, site, entry);
     if (entry->corrected_ms == 0)
         return;
     text_put(out, "<p class=\"notice correction\"><strong>Correction, ");
@@ -320,12 +346,13 @@ static const struct {
     {"withhold", "This dispatch is withheld", "Its text is not shown while it is being checked.", "Withheld"},
 };
 
-static void put_gone(struct text *out, const struct entry *entry) {
+static void put_gone(struct text *out, const struct site *site, const struct entry *entry) {
     size_t i = 0;
     while (i + 1 < sizeof(gone_texts) / sizeof(gone_texts[0]) && strcmp(entry->act, gone_texts[i].act) != 0)
         i++;
     text_put(out, "<h1>%r</h1>\n<p class=\"dek\">%r</p>\n", gone_texts[i].title, gone_texts[i].what);
-    put_target(out, entry);
+    put_target(out, site, entry);
+    put_split(out, site, entry);
     text_put(out, "<p class=\"notice correction\"><strong>%r ", gone_texts[i].word);
     page_time(out, entry->time_ms, true);
     text_put(out, ".</strong> %h</p>\n</header>\n<div class=\"columns\">\n", entry->note);
@@ -353,13 +380,13 @@ void page_dispatch(struct text *out, const struct site *site, const struct entry
              entry->lang, entry->id);
     put_kicker(out, entry);
     if (gone) {
-        put_gone(out, entry);
+        put_gone(out, site, entry);
     } else {
         text_put(out, "<h1%r dir=\"auto\">%h</h1>\n", page_is_long(entry->headline) ? " class=\"long\"" : "",
                  entry->headline);
         if (*entry->dek)
             text_put(out, "<p class=\"dek\" dir=\"auto\">%h</p>\n", entry->dek);
-        put_notice(out, entry);
+        put_notice(out, site, entry);
         put_facts(out, entry);
         page_label(out, up);
         text_put(out, "</header>\n<div class=\"columns\">\n");

@@ -223,6 +223,22 @@ static int finish_batch(struct site *site, json_t **files, char *why, size_t why
     return err;
 }
 
+/* The pages of others that say something of this entry. They are on disk from before and keep their version.
+ */
+static void put_related(struct site *site, const struct entry *entry) {
+    const struct entry *pages[RELATED_MAX + 1];
+    size_t n = related_pages(site, entry, pages);
+    for (size_t i = 0; i < n; i++) {
+        json_t *whole = index_whole(site, pages[i]);
+        struct entry other;
+        if (whole && entry_read(&other, whole) == 0) {
+            put_dispatch(site, &other);
+            entry_finish(&other);
+        }
+        json_decref(whole);
+    }
+}
+
 int site_render(struct site *site, json_t *entry_json, json_t **files, char *why, size_t why_bytes) {
     struct entry entry;
     char old_slug[64] = "";
@@ -240,6 +256,7 @@ int site_render(struct site *site, json_t *entry_json, json_t **files, char *why
     }
     put_assets(site);
     put_dispatch(site, &entry);
+    put_related(site, &entry);
     put_beat(site, entry.slug);
     if (*old_slug)
         put_beat(site, old_slug);

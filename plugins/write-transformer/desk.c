@@ -6,6 +6,7 @@
 #include "desk.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,10 @@ struct desk {
 
 /* One story in hand. */
 struct story {
-    const char *id, *merged_into;
+    const char *id, *merged_into, *split_from;
+    const msgpack_object *ids; /* of all its records; borrowed from the message */
+    uint32_t n_ids;
+    bool stale; /* the dispatch that stands cites a record that is not in the story any more */
     uint64_t version;
     int64_t first_ms, last_ms;
     struct brief brief;
@@ -138,11 +142,11 @@ static void sort_records(struct brief *brief) {
 
 static telex_status read_story(struct desk *desk, telex_lease lease, const msgpack_object *map,
                                struct story *story) {
-    uint32_t n = 0;
-    const msgpack_object *ids = telex_map_array(map, "records", &n);
+    story->ids = telex_map_array(map, "records", &story->n_ids);
+    uint32_t n = story->n_ids;
     size_t n_lost = 0;
     for (uint32_t i = 0; i < n && story->brief.n_records < (size_t)desk->config.max_records; i++) {
-        struct telex_bytes id = telex_object_text(&ids[i]);
+        struct telex_bytes id = telex_object_text(&story->ids[i]);
         int err = id.size ? fetch_record(desk, lease, story, id) : -ENODATA;
         if (err == -ENOMEM)
             return telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
@@ -184,10 +188,60 @@ static telex_status write_merged(struct desk *desk, telex_lease lease, const str
     return status;
 }
 
+static bool has_record(const struct story *story, struct telex_bytes id) {
+    for (uint32_t i = 0; i < story->n_ids; i++) {
+        struct telex_bytes own = telex_object_text(&story->ids[i]);
+        if (own.size == id.size && memcmp(own.data, id.data, id.size) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a dispatch cites a record that the story has no more. */
+static bool cites_moved(const struct story *story, const msgpack_object *dispatch) {
+    uint32_t n = 0;
+    const msgpack_object *citations = telex_map_array(dispatch, "citations", &n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct telex_bytes id = telex_map_text(&citations[i], "record");
+        if (id.size > 0 && !has_record(story, id))
+            return true;
+    }
+    return false;
+}
+
+/* Nothing can be written. A dispatch that cites what moved to another story must not stand: it is withheld
+ * until there is enough again. Any other stands. */
+static telex_status write_nothing(struct desk *desk, telex_lease lease, const struct story *story,
+                                  const char *id, const char *why) {
+    if (!story->stale)
+        return telex_fail(desk->host, lease, TELEX_REJECT, "story %.64s: %s", story->id, why);
+    telex_say(desk->host, TELEX_WARN, lease,
+              DESK_NAME ": story %.64s: %s; its dispatch cites records that moved to another story and is "
+                        "withheld",
+              story->id, why);
+    char from_id[33];
+    dispatch_id(from_id, story->split_from);
+    struct dispatch_head head = {.id = id,
+                                 .story = story->id,
+                                 .version = story->version,
+                                 .split_from = story->split_from,
+                                 .split_from_id = from_id};
+    struct telex_builder b;
+    telex_build_init(&b);
+    dispatch_build_withheld(&b, &head);
+    telex_status status = telex_build_commit(&b, desk->host, lease, 0);
+    telex_build_finish(&b);
+    return status;
+}
+
 static telex_status commit_dispatch(struct desk *desk, telex_lease lease, struct story *story,
                                     const struct draft *draft, const struct telex_backend_info *info) {
+    char from_id[33];
+    dispatch_id(from_id, story->split_from);
     struct dispatch_head head = {.id = draft->seed_id,
                                  .story = story->id,
+                                 .split_from = story->split_from,
+                                 .split_from_id = from_id,
                                  .version = story->version,
                                  .lang = desk->config.lang,
                                  .first_ms = story->first_ms,
@@ -246,6 +300,7 @@ static const struct previous *read_previous(struct desk *desk, telex_lease lease
         return NULL;
     bool read = host->view(host, rec, &view) == TELEX_OK && telex_map_open(&map, view.body) == 0 &&
                 previous_read(previous, &story->arena, map.root) == 0;
+    story->stale = read && cites_moved(story, map.root);
     telex_map_close(&map);
     host->release(host, rec);
     return read ? previous : NULL;
@@ -269,10 +324,14 @@ static telex_status write_story(struct desk *desk, telex_lease lease, struct sto
     draft->seed_id = id;
     draft->seed_version = story->version;
     draft->previous = story->version > 1 ? read_previous(desk, lease, story, id) : NULL;
-    if (plan_make(&story->brief, (size_t)desk->config.min_sentences, &draft->plan) < 0)
-        return telex_fail(host, lease, TELEX_REJECT,
-                          "story %.64s: its records hold fewer than %d sentences to write from", story->id,
-                          (int)desk->config.min_sentences);
+    if (story->stale)
+        draft->previous = NULL; /* its words may be of the part that left */
+    if (plan_make(&story->brief, (size_t)desk->config.min_sentences, &draft->plan) < 0) {
+        char few[96];
+        snprintf(few, sizeof(few), "its records hold fewer than %d sentences to write from",
+                 (int)desk->config.min_sentences);
+        return write_nothing(desk, lease, story, id, few);
+    }
     struct ask ask = {.host = host,
                       .models = models,
                       .model = desk->config.model,
@@ -287,9 +346,11 @@ static telex_status write_story(struct desk *desk, telex_lease lease, struct sto
     const char *missing = draft_stands(draft, (size_t)desk->config.min_body, (size_t)desk->config.min_faq);
     say_refusals(desk, lease, draft);
     say_done(desk, lease, story, draft);
-    if (missing)
-        return telex_fail(host, lease, TELEX_REJECT, "story %.64s: the dispatch cannot stand: %s", story->id,
-                          missing);
+    if (missing) {
+        char unfit[160];
+        snprintf(unfit, sizeof(unfit), "the dispatch cannot stand: %s", missing);
+        return write_nothing(desk, lease, story, id, unfit);
+    }
     return commit_dispatch(desk, lease, story, draft, &info);
 }
 
@@ -300,7 +361,8 @@ static telex_status take_story(struct desk *desk, telex_lease lease, const struc
     story->id = arena_copy(&story->arena, (const char *)view->id.data, view->id.size);
     story->merged_into = keep(&story->arena, map, "merged_into");
     story->version = view->version;
-    if (!story->id || !story->merged_into)
+    story->split_from = keep(&story->arena, map, "split_from");
+    if (!story->id || !story->merged_into || !story->split_from)
         return telex_fail(desk->host, lease, TELEX_RETRY, "out of memory");
     if (story->merged_into[0])
         return write_merged(desk, lease, story);

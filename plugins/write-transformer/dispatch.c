@@ -274,6 +274,15 @@ static void build_identity(struct telex_builder *b, const char *id, uint64_t ver
     telex_build_text(b, story);
 }
 
+static void build_origin(struct telex_builder *b, const struct dispatch_head *head) {
+    if (!head->split_from[0])
+        return;
+    telex_build_key(b, "split_from");
+    telex_build_text(b, head->split_from_id);
+    telex_build_key(b, "split_from_story");
+    telex_build_text(b, head->split_from);
+}
+
 int dispatch_build(struct telex_builder *b, const struct draft *draft, const struct dispatch_head *head) {
     struct cited cited;
     count_cited(draft, &cited);
@@ -282,6 +291,7 @@ int dispatch_build(struct telex_builder *b, const struct draft *draft, const str
         return -ENOMEM;
     telex_build_map_begin(b);
     build_identity(b, head->id, head->version, "usable", head->story);
+    build_origin(b, head);
     const char *const labels[][2] = {
         {"kind", head->kind}, {"beat", head->beat}, {"lang", head->lang}, {"methodology", method}};
     for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
@@ -317,5 +327,16 @@ void dispatch_build_merged(struct telex_builder *b, const char *id, uint64_t ver
     telex_build_text(b, into_story);
     telex_build_key(b, "ed_note");
     telex_build_text(b, "This story turned out to be part of another one; its dispatch goes on there.");
+    telex_build_map_end(b);
+}
+
+void dispatch_build_withheld(struct telex_builder *b, const struct dispatch_head *head) {
+    telex_build_map_begin(b);
+    build_identity(b, head->id, head->version, "withheld", head->story);
+    build_origin(b, head);
+    telex_build_key(b, "ed_note");
+    telex_build_text(b,
+                     "Part of this story turned out to be another one, and what is left is too little for a "
+                     "dispatch of its own.");
     telex_build_map_end(b);
 }

@@ -10,6 +10,7 @@
 /* What a dispatch says about its story and its making. All text is borrowed. */
 struct dispatch_head {
     const char *id, *story;
+    const char *split_from, *split_from_id; /* the story that this one left and its dispatch; "": none */
     uint64_t version;
     const char *kind, *beat, *lang;
     int64_t first_ms, last_ms; /* of the records, event time */
@@ -25,5 +26,8 @@ int dispatch_build(struct telex_builder *b, const struct draft *draft, const str
 /* The message for a story that was merged: canceled, with the id of the dispatch that goes on. [any] */
 void dispatch_build_merged(struct telex_builder *b, const char *id, uint64_t version, const char *story,
                            const char *into_story, const char *into_id);
+
+/* The message for a story whose records went to another until too few were left to write from. [any] */
+void dispatch_build_withheld(struct telex_builder *b, const struct dispatch_head *head);
 
 #endif

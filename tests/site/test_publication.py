@@ -2,6 +2,7 @@
 """Versions, acts, printed ids, and what a run cut short leaves behind."""
 import hashlib
 import json
+import xml.etree.ElementTree as xml
 
 import pytest
 
@@ -267,3 +268,79 @@ def test_a_root_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "site").write_text("a file")
     run = subprocess.run([RENDER, str(tmp_path / "site"), str(tmp_path / "store.json")], input="", capture_output=True, text=True)
     assert run.returncode == 1 and str(tmp_path / "site") in run.stderr and "Not a directory" in run.stderr
+
+
+def links(page):
+    return [(n.text, n.attrs["href"]) for p in page.all("p", "split") for n in p.walk() if n.tag == "a"]
+
+
+def split_pair():
+    """A dispatch, its next version without what moved, and the dispatch that the part became."""
+    part = {**fixture("wire.jsonl")[0], "split_from": seed()["id"], "split_from_story": "s1"}
+    return part, seed(), later(1, version=2, headline="What is left of it")
+
+
+def test_a_split_is_told_on_both_pages_in_feeds_and_data_whatever_came_first(tmp_path):
+    part, whole, rest = split_pair()
+    trees = []
+    for name, order in (("part", [part, whole, rest]), ("whole", [whole, part, rest]), ("late", [whole, rest, part])):
+        run = render(tmp_path / name, order)
+        assert len(run.events) == 3 and len({(e["id"], e["version"]) for e in run.events}) == 3
+        new, old = run.page("d/a1f40c/index.html"), run.page("d/54e470/index.html")
+        assert links(new) == [("DSP·54E470", "../54e470/")] and "Split from DSP·54E470" in new.text
+        assert links(old) == [("DSP·A1F40C", "../a1f40c/")] and "Part of this story moved to DSP·A1F40C" in old.text
+        told = {e["id"]: e.get("split_from") for e in run.events}
+        assert told == {part["id"]: None if name == "part" else "DSP·54E470", whole["id"]: None}
+        ns = {"a": "http://www.w3.org/2005/Atom"}
+        atom = {e.findtext("a:id", None, ns): [(n.attrib["title"], n.attrib["href"]) for n in e.findall("a:link[@rel='related']", ns)]
+                for e in xml.fromstring(run.text("feed.atom")).findall("a:entry", ns)}
+        items = {i["id"]: i for i in run.json("feed.json")["items"]}
+        assert sorted(atom) == sorted(items) and len(items) == 2
+        for urn, item in items.items():
+            if item["url"].endswith("/a1f40c/"):
+                assert atom[urn] == [("Split from DSP·54E470", "https://wire.example/d/54e470/")]
+                assert item["_wire"]["split_from"]["url"] == "https://wire.example/d/54e470/"
+                assert item["_wire"]["split_from"]["id"] in items and "split_into" not in item["_wire"]
+                assert 'Split from <a href="https://wire.example/d/54e470/">' in item["content_html"]
+            else:
+                assert atom[urn] == [("Part moved to DSP·A1F40C", "https://wire.example/d/a1f40c/")]
+                assert [p["dsp"] for p in item["_wire"]["split_into"]] == ["DSP·A1F40C"]
+        assert run.json("d/a1f40c/dispatch.json")["split_from"] == whole["id"]
+        assert run.json("d/a1f40c/evidence.json")["split_from"]["dsp"] == "DSP·54E470"
+        assert run.json("d/54e470/evidence.json")["split_into"][0]["dsp"] == "DSP·A1F40C"
+        again = render(tmp_path / name, order)
+        assert again.events == [] and again.tree() == run.tree()
+        trees.append(run.tree())
+    assert trees[0]["d/54e470/dispatch.json"] == trees[1]["d/54e470/dispatch.json"] == trees[2]["d/54e470/dispatch.json"]
+
+
+def test_a_split_alone_says_nothing_and_one_that_is_taken_back_neither(tmp_path):
+    part, whole, rest = split_pair()
+    run = render(tmp_path, [part])
+    assert links(run.page("d/a1f40c/index.html")) == [] and "Split from" not in run.text("feed.atom")
+    run = render(tmp_path, [whole])
+    assert links(run.page("d/a1f40c/index.html")) and links(run.page("d/54e470/index.html"))
+    back = {"schema": "telex.dispatch/1", "id": part["id"], "version": part["version"] + 1, "status": "canceled",
+            "merged_into": whole["id"], "ed_note": "It is one event after all."}
+    run = render(tmp_path, [back])
+    assert links(run.page("d/54e470/index.html")) == [] and "moved to" not in run.text("feed.rss")
+    assert "goes on in DSP·54E470" in run.page("d/a1f40c/index.html").text
+    run = render(tmp_path / "self", [seed(split_from=seed()["id"])])
+    assert links(run.page("d/54e470/index.html")) == []
+
+
+def test_a_page_that_names_a_dispatch_that_comes_later_gets_the_link_then(tmp_path):
+    other = fixture("wire.jsonl")[0]
+    gone = later(1, version=2, status="canceled", merged_into=other["id"], body=[], headline="")
+    assert "another dispatch" in render(tmp_path, [seed(), gone]).page("d/54e470/index.html").one("header", "lead").text
+    page = render(tmp_path, [other]).page("d/54e470/index.html")
+    assert "../a1f40c/" in [n.attrs["href"] for n in page.one("header", "lead").walk() if n.tag == "a"]
+
+
+@pytest.mark.parametrize("point", ["accepted", "rendered", "settled"])
+def test_a_split_that_is_cut_short_is_the_same_afterwards(tmp_path, point):
+    part, whole, rest = split_pair()
+    whole_run = render(tmp_path / "whole", [whole, rest, part])
+    render(tmp_path / "cut", [whole, rest])
+    render(tmp_path / "cut", [part], crash=point)
+    assert render(tmp_path / "cut", [part]).tree() == whole_run.tree()
