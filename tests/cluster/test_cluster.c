@@ -561,6 +561,35 @@ static void a_log_that_cannot_be_is_refused(void **state) {
     wire_close(&wire);
 }
 
+/* The version that a story had when it last was said before `end`; 0: never. */
+static unsigned long long version_before(const struct wire *wire, const char *line) {
+    unsigned long long version = 0;
+    for (const char *at = wire->said; at < line; at = strchr(at, '\n') + 1)
+        if (memcmp(at, line, 32) == 0)
+            sscanf(at + 33, "v%llu", &version);
+    return version;
+}
+
+/* A story that was absorbed can come back under its id when its records leave again. */
+static void versions_of_an_id_only_rise(void **state) {
+    (void)state;
+    struct wire wire;
+    uint32_t back = 0;
+    wire_open(&wire);
+    mend_often(&wire);
+    wire_begin(&wire);
+    send_day(&wire, 0, 1500);
+    for (const char *line = wire.said; line < wire.said + wire.said_size; line = strchr(line, '\n') + 1) {
+        unsigned long long version = 0, before = version_before(&wire, line);
+        assert_int_equal(sscanf(line + 33, "v%llu", &version), 1);
+        assert_true(version > before);
+        back += before > 0 && strstr(line, " split [") && strstr(line, " split [") < strchr(line, '\n') &&
+                version > before + 1;
+    }
+    assert_true(back > 0);
+    wire_close(&wire);
+}
+
 /* Two events that one careless record brought together come apart when the story has doubled. */
 static void a_story_of_two_events_splits_and_the_founder_keeps_the_id(void **state) {
     (void)state;
@@ -584,6 +613,7 @@ static void a_story_of_two_events_splits_and_the_founder_keeps_the_id(void **sta
     assert_int_equal(times_said(&wire, " split ["), 2);
     /* The part comes first, then what stays with the founder, whose versions go on. */
     assert_non_null(strstr(wire.said, "over town]: b d\n"));
+    assert_string_equal(wire.last.split_from, "");
     assert_memory_equal(wire.last.id, founder, sizeof(founder));
     assert_int_equal(wire.last.version, 4);
     assert_int_equal(wire.last.n_records, 2);
@@ -595,6 +625,8 @@ static void a_story_of_two_events_splits_and_the_founder_keeps_the_id(void **sta
     send(&wire, "e", "five.example", "Ferry captain questioned over Eastmere harbour bridge", 4);
     assert_memory_equal(wire.last.id, founder, sizeof(founder));
     assert_int_equal(wire.last.version, 5);
+    send(&wire, "f", "six.example", "Granary in Eastmere burns down", 5);
+    assert_string_equal(wire.last.split_from, founder); /* each version says it, also after a restart */
     wire_close(&wire);
 }
 
@@ -635,6 +667,7 @@ int main(void) {
         cmocka_unit_test(a_record_that_is_gone_is_restored_by_its_id),
         cmocka_unit_test(a_log_that_cannot_be_is_refused),
         cmocka_unit_test(merged_stories_say_where_they_went),
+        cmocka_unit_test(versions_of_an_id_only_rise),
         cmocka_unit_test(a_story_of_two_events_splits_and_the_founder_keeps_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

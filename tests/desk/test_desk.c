@@ -319,6 +319,58 @@ static void a_merged_story_points_to_where_it_went(void **state) {
     fake_stop(&fake);
 }
 
+static void a_part_names_the_dispatch_that_it_was_split_from(void **state) {
+    (void)state;
+    struct fake_host fake;
+    fake_start(&fake, "echo", "{}");
+    store_pair(&fake);
+    json_t *whole = dispatch_of(&fake, two_records, TELEX_OK);
+    json_t *part = dispatch_of(&fake,
+                               "{\"schema\":\"telex.story/1\",\"id\":\"s2\",\"version\":7,\"records\":["
+                               "\"b\",\"a\"],\"split_from\":\"s1\"}",
+                               TELEX_OK);
+    assert_null(json_object_get(whole, "split_from"));
+    assert_string_equal(text_of(part, "split_from"), text_of(whole, "id"));
+    assert_string_equal(text_of(part, "split_from_story"), "s1");
+    assert_string_not_equal(text_of(part, "id"), text_of(whole, "id"));
+    json_decref(whole);
+    json_decref(part);
+    fake_stop(&fake);
+}
+
+/* What left took the sentences along: the dispatch that cites them must not stand, and comes back when there
+ * is enough again. One that cites nothing that left stands. */
+static void a_dispatch_that_cites_what_moved_is_withheld(void **state) {
+    (void)state;
+    static const char rest[] =
+        "{\"schema\":\"telex.story/1\",\"id\":\"s1\",\"version\":%d,\"records\":[\"c\"%s]}";
+    char story[256];
+    struct fake_host fake;
+    fake_start(&fake, "echo", "{}");
+    store_pair(&fake);
+    store_record(&fake, "c", "Short", "Nothing here.");
+    json_t *first = dispatch_of(&fake, two_records, TELEX_OK);
+    fake_store(&fake, fake.output);
+    snprintf(story, sizeof(story), rest, 2, "");
+    json_t *withheld = dispatch_of(&fake, story, TELEX_OK);
+    assert_string_equal(text_of(withheld, "id"), text_of(first, "id"));
+    assert_string_equal(text_of(withheld, "status"), "withheld");
+    assert_int_equal(json_integer_value(json_object_get(withheld, "version")), 2);
+    assert_null(json_object_get(withheld, "body"));
+    assert_non_null(strstr(fake.log, "moved to another story and is withheld"));
+    fake_store(&fake, fake.output);
+    snprintf(story, sizeof(story), rest, 3, "");
+    assert_null(dispatch_of(&fake, story, TELEX_REJECT)); /* it says so once */
+    snprintf(story, sizeof(story), rest, 4, ",\"a\",\"b\"");
+    json_t *again = dispatch_of(&fake, story, TELEX_OK);
+    assert_string_equal(text_of(again, "id"), text_of(first, "id"));
+    assert_string_equal(text_of(again, "status"), "usable");
+    json_decref(first);
+    json_decref(withheld);
+    json_decref(again);
+    fake_stop(&fake);
+}
+
 static void a_new_version_keeps_the_id(void **state) {
     (void)state;
     struct fake_host fake;
@@ -416,6 +468,8 @@ int main(void) {
         cmocka_unit_test(a_cancelled_step_ends_early),
         cmocka_unit_test(what_cannot_stand_is_rejected_with_the_reason),
         cmocka_unit_test(a_merged_story_points_to_where_it_went),
+        cmocka_unit_test(a_part_names_the_dispatch_that_it_was_split_from),
+        cmocka_unit_test(a_dispatch_that_cites_what_moved_is_withheld),
         cmocka_unit_test(a_new_version_keeps_the_id),
         cmocka_unit_test(nothing_of_a_hostile_record_reaches_the_page),
         cmocka_unit_test(odd_texts_do_no_harm),
