@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "journal_view.h"
@@ -158,6 +159,39 @@ static void print_table(struct journal_view *view, struct telex_bytes why) {
     free(copy);
 }
 
+/* Print which split brought a record here, or left it here, and the reports that it was most like then. */
+static void print_split(struct journal_view *view, struct telex_bytes why, const char *story,
+                        int64_t clock_ms) {
+    char date[32] = "", *copy = strndup((const char *)why.data, why.size), *rest = copy;
+    char *line = strsep(&rest, "\n");
+    time_t seconds = (time_t)(clock_ms / 1000);
+    struct tm tm;
+    if (gmtime_r(&seconds, &tm))
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+    const char *fields[5] = {"", "", "", "", ""};
+    for (size_t i = 0; line && i < 5; i++)
+        fields[i] = strsep(&line, " ");
+    bool stayed = strcmp(fields[1], story) == 0;
+    printf(stayed ? "stayed here in a split of this story" : "moved here by a split of story %s", fields[1]);
+    printf(strcmp(fields[2], "0") == 0 ? ", which nobody had heard of" : " at version %s", fields[2]);
+    printf(", on %s%s\n", date, rest && *rest ? ": pair scores" : "");
+    while (rest && (line = strsep(&rest, "\n")) != NULL) {
+        bool within = strncmp(line, "within ", 7) == 0;
+        if (!*strsep(&line, " ") || !line)
+            continue;
+        const char *score = strsep(&line, " "), *form = line ? strsep(&line, " ") : "";
+        char *title = title_of(view, line ? line : "");
+        printf("  %s  closest %s: record %s  %s (form %s)\n", score,
+               within ? "that it stays with" : "that it parted from", line ? line : "", title, form);
+        free(title);
+    }
+    printf(
+        "Reports of a story that has doubled hold together where a pair scores %s or more with a form of %s "
+        "or more;\nwhat no chain of such pairs ties to the founder leaves.\n",
+        fields[3], fields[4]);
+    free(copy);
+}
+
 static void print_event(struct journal_view *view, const char *stage, uint64_t seq,
                         const struct telex_map *map) {
     static const char *const likeness[] = {NULL, "It is a revision of", "It is a copy of"};
@@ -171,14 +205,18 @@ static void print_event(struct journal_view *view, const char *stage, uint64_t s
     telex_id(name, "story", &part, 1);
     printf("record %s  %s\n%s story %s\n", record, title, story == seq ? "founded" : "joined", name);
     int64_t like = telex_map_int(map->root, "likeness", 0);
+    struct telex_bytes why = telex_map_text(map->root, "why");
+    bool split = why.size > 6 && memcmp(why.data, "split ", 6) == 0;
     if (like == 1 || like == 2) {
         char *original = founder_of(view, stage, (uint64_t)telex_map_int(map->root, "like", 0));
         printf("%s record %s, so nothing was weighed.\n", likeness[like],
                *original ? original : "(no longer kept)");
         free(original);
-    } else {
-        print_table(view, telex_map_text(map->root, "why"));
+    } else if (!split) {
+        print_table(view, why);
     }
+    if (split)
+        print_split(view, why, name, telex_map_int(map->root, "clock", 0));
     free(founder);
     free(title);
     free(record);

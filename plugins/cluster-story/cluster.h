@@ -60,7 +60,8 @@ struct cluster_event {
     enum cluster_likeness likeness;
     uint64_t like; /* the seq of the record it is a revision or copy of */
     /* What was weighed when it came, for a reader; empty unless the sink wants it. Lines of fields separated
-     * by blanks: first "weights" and their values, then one for each story that was looked at, best first. */
+     * by blanks: first "weights" and their values, then one for each story that was looked at, best first. Of
+     * a record that a split moved or left where it was: first "split" (split.c). */
     struct text_slice why;
 };
 

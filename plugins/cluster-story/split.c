@@ -9,13 +9,21 @@
 #include "story.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The report that one is most like, of some. */
+struct closest {
+    const struct record *report; /* NULL: none */
+    double score, form;
+};
 
 /* Groups of up to SPLIT_MAX reports, by a number for each; a group's number is its first report's place. */
 struct groups {
     const struct record *reports[SPLIT_MAX];
     uint32_t group[SPLIT_MAX];
+    struct closest within[SPLIT_MAX], beyond[SPLIT_MAX]; /* its group; by measure */
     uint32_t n;
 };
 
@@ -60,6 +68,33 @@ static bool find_groups(struct cluster *cluster, const struct story *story, stru
     return n_groups > 1;
 }
 
+static void note_closest(struct closest *closest, const struct record *report, double score, double form) {
+    if (!closest->report || score * form > closest->score * closest->form)
+        *closest = (struct closest){report, score, form};
+}
+
+/* Find for each report what it is most like in its group and beyond it: what a reader is told of a split. */
+static void measure(struct cluster *cluster, struct groups *groups) {
+    struct sketch sketches[SPLIT_MAX];
+    double prior = form_prior(cluster, groups->n);
+    for (uint32_t i = 0; i < groups->n; i++) {
+        form_read(&sketches[i], groups->reports[i]);
+        groups->within[i] = groups->beyond[i] = (struct closest){0};
+    }
+    for (uint32_t i = 0; i < groups->n; i++) {
+        const struct record *one = groups->reports[i];
+        score_mark(cluster, one);
+        for (uint32_t k = i + 1; k < groups->n; k++) {
+            const struct record *other = groups->reports[k];
+            double score = score_with(cluster, other);
+            double form = form_left(cluster, &sketches[i], &sketches[k], prior + form_text(one, other));
+            bool same = groups->group[i] == groups->group[k];
+            note_closest(same ? &groups->within[i] : &groups->beyond[i], other, score, form);
+            note_closest(same ? &groups->within[k] : &groups->beyond[k], one, score, form);
+        }
+    }
+}
+
 /* The group of a member: its own, or that of the report it is like. */
 static uint32_t group_of(const struct groups *groups, const struct story *story,
                          const struct record *record) {
@@ -76,11 +111,39 @@ static uint32_t group_of(const struct groups *groups, const struct story *story,
     return 0; /* what it was like is elsewhere: it stays with the founder */
 }
 
+enum { WHY_BYTES = 96 + 2 * (CLUSTER_ID_BYTES + 32) };
+
+/* What telex explain reads of a record that a split moved or left: "split STORY VERSION SCORE FORM", the
+ * story and its version before, and what ties two reports; then "within" and "beyond" with score, form and
+ * record. */
+static struct text_slice describe(const struct cluster *cluster, const struct groups *groups,
+                                  const struct record *record, const struct cluster_memory *memory,
+                                  const char from[33], char out[WHY_BYTES]) {
+    static const char *const names[] = {"within", "beyond"};
+    if (!cluster->sink.why)
+        return (struct text_slice){"", 0};
+    int n = snprintf(out, WHY_BYTES, "split %s %llu %.3f %.2f\n", from, (unsigned long long)memory->version,
+                     cluster->options.split, FORM_TIES);
+    for (uint32_t i = 0; i < groups->n; i++) {
+        const struct closest *closest[] = {&groups->within[i], &groups->beyond[i]};
+        for (size_t k = 0; groups->reports[i] == record && k < 2; k++) {
+            if (closest[k]->report)
+                n += snprintf(out + n, WHY_BYTES - (size_t)n, "%s %.3f %.2f %.*s\n", names[k],
+                              closest[k]->score, closest[k]->form, (int)record_id(closest[k]->report).len,
+                              record_id(closest[k]->report).data);
+        }
+    }
+    return (struct text_slice){out, (size_t)n};
+}
+
 /* Members on their way from one story to others. */
 struct leaving {
     struct record **records; /* owned; as they joined */
     uint32_t *group;         /* owned */
     uint64_t *was;           /* owned; their seqs before */
+    const struct groups *groups;
+    struct cluster_memory memory; /* of the story that they leave */
+    char from[33];                /* its id */
     uint32_t n;
 };
 
@@ -92,6 +155,9 @@ static void leaving_free(struct leaving *leaving) {
 
 static int leaving_take(struct leaving *leaving, const struct groups *groups, const struct story *story) {
     leaving->n = story->n_members;
+    leaving->groups = groups;
+    leaving->memory = story->memory;
+    story_id(story, leaving->from);
     leaving->records = malloc(leaving->n * sizeof(*leaving->records));
     leaving->group = malloc(leaving->n * sizeof(*leaving->group));
     leaving->was = malloc(leaving->n * sizeof(*leaving->was));
@@ -120,15 +186,18 @@ static int settle(struct cluster *cluster, const struct leaving *leaving, uint32
     *out = NULL;
     for (uint32_t i = 0; i < leaving->n; i++) {
         struct record *record = leaving->records[i];
+        char why[WHY_BYTES];
         if (leaving->group[i] != group)
             continue;
-        struct cluster_event event = {.seq = cluster->next_seq++,
-                                      .kind = CLUSTER_JOIN,
-                                      .clock_ms = cluster->clock_ms,
-                                      .record = record_id(record),
-                                      .version = record->version,
-                                      .likeness = (enum cluster_likeness)record->likeness,
-                                      .like = seq_now(leaving, record->like)};
+        struct cluster_event event = {
+            .seq = cluster->next_seq++,
+            .kind = CLUSTER_JOIN,
+            .clock_ms = cluster->clock_ms,
+            .record = record_id(record),
+            .version = record->version,
+            .likeness = (enum cluster_likeness)record->likeness,
+            .like = seq_now(leaving, record->like),
+            .why = describe(cluster, leaving->groups, record, &leaving->memory, leaving->from, why)};
         event.story = *out ? (*out)->seq : event.seq;
         int err = cluster_join(cluster, &event, record, out);
         if (!err)
@@ -156,9 +225,8 @@ int split_check(struct cluster *cluster, struct story **story) {
     if (!due || cluster->options.split <= 0 || (*story)->n_reports > SPLIT_MAX ||
         !find_groups(cluster, *story, &groups))
         return 0;
-    struct cluster_memory memory = (*story)->memory;
-    char from[33];
-    story_id(*story, from);
+    if (cluster->sink.why)
+        measure(cluster, &groups);
     int err = leaving_take(&leaving, &groups, *story);
     if (!err)
         err = dissolve(cluster, *story, &leaving);
@@ -172,15 +240,17 @@ int split_check(struct cluster *cluster, struct story **story) {
         part = err ? NULL : part;
         if (part && cluster->sink.explain)
             cluster_explain(cluster, "story %.8s: %u of %u reports leave, nothing ties them to the founder",
-                            from, part->n_reports, groups.n);
+                            leaving.from, part->n_reports, groups.n);
         if (part) {
             part->split_due = false;
-            part->memory.version = memory.version; /* above any that a story of its id had before it merged */
-            memcpy(part->memory.split_from, from, sizeof(from));
+            part->memory.version =
+                leaving.memory.version; /* above any that a story of its id had before it merged */
+            memcpy(part->memory.split_from, leaving.from, sizeof(leaving.from));
             err = gate_report_split(cluster, part);
         }
     }
     if (!err) {
+        struct cluster_memory memory = leaving.memory;
         memory.story = (*story)->seq;
         memory.handed = memory.handed < (*story)->n_reports ? memory.handed : (*story)->n_reports;
         (*story)->memory = memory;

@@ -157,3 +157,19 @@ def test_killed_in_the_middle_of_a_split_the_pages_are_the_same(split, tmp_path,
         assert [(x["id"], x["version"]) for x in lines(run, name)] == [(x["id"], x["version"]) for x in lines(whole, name)], name
     clean, text = run.audit()
     assert clean, text
+
+
+def test_explain_says_which_split_moved_a_record_and_what_it_was_like(split):
+    run, _ = split
+    whole, part = (lines(run, "dispatches.jsonl")[i]["story"] for i in (0, 1))
+    moved = run.command("explain", "wire.journal", "d").stdout
+    assert f"joined story {part}" in moved and f"moved here by a split of story {whole} at version 1, on 2026-01-05 11:00 UTC" in moved
+    pairs = re.findall(r"^  (\d\.\d+)  closest that it (stays with|parted from): record (\w)  (.*) \(form (\d\.\d+)\)$", moved, re.M)
+    titles = {id: title for id, _, title, _ in RECORDS}
+    assert [(p[1], p[2]) for p in pairs][0] == ("stays with", "b") and pairs[1][1] == "parted from" and pairs[1][2] in "ac"
+    assert all(p[3] == titles[p[2]] for p in pairs)
+    assert float(pairs[0][0]) >= 0.5 > float(pairs[1][0]) and "a pair scores 0.500 or more with a form of 0.45" in moved
+    assert "No live story" not in moved
+    stayed = run.command("explain", "wire.journal", "a").stdout
+    assert f"founded story {whole}" in stayed and "stayed here in a split of this story at version 1" in stayed
+    assert re.search("stays with: record c", stayed) and re.search("parted from: record [bd]", stayed)

@@ -65,7 +65,7 @@ static telex_status get(const struct telex_host *host, telex_lease lease, const 
                         struct telex_bytes id, uint64_t version, struct telex_rec **out) {
     (void)lease, (void)version;
     struct fake_host *fake = fake_of(host);
-    for (size_t i = 0; i < fake->n_records; i++)
+    for (size_t i = fake->n_records; i-- > 0;) /* the newest first, as the host has it */
         if (strcmp(fake->records[i].schema, schema) == 0 && telex_bytes_equal(id, fake->records[i].id)) {
             *out = &fake->records[i];
             fake->n_references++;
