@@ -222,8 +222,8 @@ enum feature {
     FEATURES,
 };
 
-/* Log odds for two events, fitted offline by logistic regression on pairs of titles of the development sets
- * and of the hard set's half that may be tuned on, then rounded. */
+/* Log odds for two events, fitted offline by logistic regression on pairs of titles of the development sets.
+ * Each weight is multiplied by what differ_weigh says the titles have of the feature. */
 static const double weights[FEATURES] = {
     [ALWAYS] = 2.15,        /* before anything else is known of two titles that share words */
     [THIN] = -6,            /* how far the common row falls short of COVER_FULL: too little of one form */

@@ -16,6 +16,9 @@ static const double FORM_NEAREST = 0.58;
 /* Taken off the odds for each doubling of a story beyond four reports, and for each unit of score_ease. */
 static const double FORM_SIZE = 0.8, FORM_EASE = 5;
 
+/* The option at which titles are not compared by form. */
+static const double FORM_OFF = 20;
+
 /* Taken off where both have a text: then the score knows more than titles say. */
 static const double FORM_TEXT = 8;
 
@@ -35,7 +38,7 @@ static double form_odds(const struct sketch *a, const struct sketch *b, double p
 
 static double left_of(const struct cluster *cluster, double odds) {
     double two = cluster->options.form;
-    if (odds <= FORM_ONE)
+    if (odds <= FORM_ONE || two >= FORM_OFF)
         return 1;
     return odds < two ? (two - odds) / (two - FORM_ONE) : 0;
 }

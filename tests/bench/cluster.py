@@ -35,7 +35,7 @@ DATA = pathlib.Path(os.environ.get("TELEX_SHARED_DATA", ROOT / "../shared/data")
 SETS = (("uci-head-dev", True), ("ai-beat-dev", False))
 LOWER_IS_BETTER = {"weld", "split"}
 WITHOUT = (("all parts", []), ("no merge", ["quorum=1", "quorum_pair=1"]), ("with names", ["names=true"]),
-           ("no anchors", ["conflict=0", "accord=0"]), ("no contrast", ["contrast=0"]), ("no time", ["half_life=365d", "age_rise=0"]),
+           ("no anchors", ["conflict=0", "accord=0"]), ("no contrast", ["contrast=0"]), ("no form", ["form=20"]), ("no time", ["half_life=365d", "age_rise=0"]),
            ("no lead text", ["lead=0"]))
 GROWTH_RECORDS, BLOCK, LIVE = 150000, 2000, (1000, 3000, 10000, 30000, 100000)
 COMMON_WORDS = 2000

@@ -590,24 +590,47 @@ static void versions_of_an_id_only_rise(void **state) {
     wire_close(&wire);
 }
 
+/* Four records of two events in one story, because nearly everything joins; `split`: what ties two of them.
+ */
+static void weld_two_events(struct wire *wire, double split, char founder[33]) {
+    wire_open(wire);
+    wire->options.join = 0.02;
+    wire->options.merge = wire->options.quorum_pair = 1;
+    wire->options.contrast = 0;
+    wire->options.form = 20;
+    wire->options.split = split;
+    wire_begin(wire);
+    send(wire, "a", "one.example", "Ferry strikes harbour bridge in Eastmere", 0);
+    memcpy(founder, wire->last.id, 33);
+    send(wire, "b", "two.example", "Eastmere granary burns down, harbour smells of smoke", 1);
+    send(wire, "c", "three.example", "Harbour bridge in Eastmere hit by ferry", 2);
+    assert_int_equal(cluster_live_stories(wire->cluster), 1);
+    send(wire, "d", "four.example", "Granary burns down in Eastmere, smoke over town", 3);
+}
+
+/* What is tied stays, at either end: by nothing asked, and by so much that nothing would be tied. */
+static void a_split_depends_on_what_ties_two_reports(void **state) {
+    (void)state;
+    static const struct {
+        double split;
+        uint32_t stories;
+    } cases[] = {{0, 1}, {0.3, 1}, {0.45, 2}, {0.55, 2}, {0.7, 2}, {0.99, 4}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wire wire;
+        char founder[33];
+        weld_two_events(&wire, cases[i].split, founder);
+        assert_int_equal(cluster_live_stories(wire.cluster), cases[i].stories);
+        assert_int_equal(times_said(&wire, " split [") > 0, cases[i].stories > 1);
+        wire_close(&wire);
+    }
+}
+
 /* Two events that one careless record brought together come apart when the story has doubled. */
 static void a_story_of_two_events_splits_and_the_founder_keeps_the_id(void **state) {
     (void)state;
     struct wire wire;
     char founder[33];
-    wire_open(&wire);
-    wire.options.join = 0.02;
-    wire.options.merge = wire.options.quorum_pair = 1;
-    wire.options.contrast = 0;
-    wire.options.form = 20;
-    wire.options.split = 0.5;
-    wire_begin(&wire);
-    send(&wire, "a", "one.example", "Ferry strikes harbour bridge in Eastmere", 0);
-    memcpy(founder, wire.last.id, sizeof(founder));
-    send(&wire, "b", "two.example", "Eastmere granary burns down, harbour smells of smoke", 1);
-    send(&wire, "c", "three.example", "Harbour bridge in Eastmere hit by ferry", 2);
-    assert_int_equal(cluster_live_stories(wire.cluster), 1);
-    send(&wire, "d", "four.example", "Granary burns down in Eastmere, smoke over town", 3);
+    weld_two_events(&wire, 0.55, founder);
     assert_int_equal(cluster_live_stories(wire.cluster), 2);
     assert_int_equal(cluster_live_records(wire.cluster), 4);
     assert_int_equal(times_said(&wire, " split ["), 2);
@@ -668,6 +691,7 @@ int main(void) {
         cmocka_unit_test(a_log_that_cannot_be_is_refused),
         cmocka_unit_test(merged_stories_say_where_they_went),
         cmocka_unit_test(versions_of_an_id_only_rise),
+        cmocka_unit_test(a_split_depends_on_what_ties_two_reports),
         cmocka_unit_test(a_story_of_two_events_splits_and_the_founder_keeps_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,19 +239,50 @@ def test_languages_side_by_side_join_within_and_not_across():
     assert {"en1", "en2"} in stories and {"ru1", "ru2"} in stories and sum(map(len, stories)) == 6
 
 
-def test_a_storm_of_merges_is_bounded_and_loses_nothing():
-    """Four hundred halves of twenty events, told so that each record ties what stood apart before."""
+@pytest.mark.parametrize("join", [0.56, 0.6, 0.64])
+def test_a_storm_of_merges_is_bounded_and_loses_nothing(join):
+    """Two hundred pairs of titles, twenty of each of ten towns. A pair's names keep it apart from the other pairs until
+    both its titles are in; then its town's story, which needs less to merge than to be joined, takes it."""
     towns = "Eastmere Pellworth Tolvar Osmund Norlund Carrow Penrose Lindholm Corvale Hadlow".split()
     lines = []
-    for n in range(400):
-        town, other = towns[n % 10], towns[n // 10 % 10]
-        title = (f"Dike at {town} breaks, mayor {n}th", f"Water over {town} road as the dike breaks in quarter {n}th",
-                 f"{town} and {other} cut off by water after dike breaks at post {n}th")[n % 3]
-        lines.append(record(f"d{n}", title, f"o{n % 37}.example", n // 40))
-    out, _ = stage(lines, "join=0.35", "merge=0.05", "quorum=0.05", "quorum_pair=0.05", "same_outlet=0",
-                   "contrast=0", "form=20", "conflict=0", "density=0", log="debug")
-    stories = standing(out)
-    assert sorted(i for s in stories for i in s) == sorted(f"d{n}" for n in range(400))
-    merges = sum(s["state"] == "merged" for s in read(out))
-    assert 0 < merges <= 4 * 400
-    assert len(out) <= 6 * 400
+    for n in range(200):
+        town, who = towns[n % 10], f"Qua{n}th Rim{n}d"
+        lines.append(record(f"a{n}", f"Dike at {town} breaks, says {who}", f"o{2 * n % 37}.example", n // 20))
+        lines.append(record(f"b{n}", f"{who} says dike at {town} breaks", f"o{(2 * n + 1) % 37}.example", n // 20))
+    out, log = stage(lines, f"join={join}", "join_rise=0", "merge=0.05", "quorum=0.05", "quorum_pair=0.05",
+                     "same_outlet=0", "contrast=0", "form=20", "conflict=0", "density=0", "split=0", log="debug")
+    assert sorted(i for s in standing(out) for i in s) == sorted(f"{k}{n}" for k in "ab" for n in range(200))
+    merged = [s["state"] == "merged" for s in read(out)]
+    assert sum(merged) > 150 and log.count(": merge, profiles") == sum(merged)
+    # A record causes at most four merges for its own story and four for each of the three that are looked at again.
+    longest = max(len(run) for run in "".join("m" if m else " " for m in merged).split())
+    assert longest <= 16
+    assert len(out) <= len(lines) + 2 * sum(merged)
+
+
+def test_a_flood_of_near_duplicates_is_one_story_bounded_and_logged():
+    """One page again and again, each time with another number of its last word: no two are equal."""
+    words = ("harbour ferry bridge captain pillar morning traffic stopped divers inspection repair council engineers barge "
+             "tide fog lights crew passengers rescue helicopter quay steel crane report closed")
+    body = " ".join([words] * 4)
+    lines = [record(f"near-{n}", "Ferry strikes harbour bridge in Eastmere", f"o{n % 7}.example", text=f"{body} page {n}")
+             for n in range(6000)]
+    out, log = stage(lines, log="debug")
+    last = read(out)[-1]
+    assert len({s["id"] for s in read(out)}) == 1
+    assert last["gate"] == "shut" and last["independent"] <= 1  # one hand, however often it writes
+    assert last["copies"] < 10  # they are revisions, not copies
+    assert log.count(": revision of near-") > 5900
+    assert len(out) < 6000 / 8 and sum(map(len, out)) < 4 << 20
+    assert len(last["records"]) * 9 >= 6000 * 8 - 9
+
+
+def test_a_flood_of_one_form_filled_again_and_again_is_bounded():
+    """Six thousand titles that differ in one number are as many stories, and none of them opens the gate."""
+    lines = [record(f"form-{n}", f"Ferry strikes harbour bridge in Eastmere, {n} vehicles held up", f"o{n % 7}.example")
+             for n in range(6000)]
+    out, log = stage(lines, log="debug")
+    assert sorted(i for s in standing(out) for i in s) == sorted(f"form-{n}" for n in range(6000))
+    assert {s["gate"] for s in read(out)} == {"shut"}
+    assert all(f"record form-{n}" in log for n in range(6000))
+    assert len(out) <= 2 * 6000 and max(map(len, out)) < 4096
