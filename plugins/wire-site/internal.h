@@ -15,6 +15,7 @@ struct site {
     struct files files;
     struct entry *entries; /* owned summaries, by rising first_seq: the order of publication */
     size_t count, room;
+    json_t *ties;                       /* owned: the id of a dispatch to the ids of those that name it */
     int64_t last_seq, newest_ms;        /* of what is published */
     char css[48], script[48], icon[48]; /* asset paths */
     char theme[65];                     /* digest of all that decides a page beside its record */
@@ -34,11 +35,12 @@ json_t *index_whole(const struct site *site, const struct entry *summary);
 
 /* related.c - what one dispatch says of another: it was split from it, merged into it or overtaken by it. */
 enum { RELATED_MAX = 32 };
+int related_load(struct site *site); /* what the store remembers of it; once, at the start */
 /* Remember for the dispatch that `dispatch` names, which may come later, that this one names it. */
 int related_note(struct site *site, const json_t *dispatch);
 /* The published dispatch whose story this one left; NULL where there is none. */
 const struct entry *related_origin(const struct site *site, const struct entry *entry);
-/* Published, listed dispatches that were split from this one, in the order of their ids. Their number. */
+/* Published, listed dispatches that were split from this one, in the order of publication. Their number. */
 size_t related_parts(const struct site *site, const struct entry *entry,
                      const struct entry *parts[RELATED_MAX]);
 /* Published dispatches whose pages say something else now that `entry` is what it is: at most RELATED_MAX

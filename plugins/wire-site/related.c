@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* related.c - ties between dispatches, whichever of two comes first.
  *
- * A dispatch names another by its id. The store keeps l/NAMED/NAMING from when the naming one was accepted;
- * what a page says of the other is looked up when the page is made, and a dispatch that is published makes
- * the pages anew that name it or are named by it. */
+ * A dispatch names another by its id. The store keeps l/NAMED/NAMING from when the naming one was accepted,
+ * and the site holds all of them in memory, since every page and feed item asks; what a page says of the
+ * other is looked up when the page is made, and a dispatch that is published makes the pages anew that name
+ * it or are named by it. */
 #include "internal.h"
 
 #include <errno.h>
@@ -13,6 +14,27 @@
 enum { KEY_BYTES = 160, ID_MAX = 64 };
 
 static const char *const relations[] = {"split_from", "merged_into", "superseded_by"};
+
+/* `by` may never be published, when its step fails: then the index does not know it and nothing is said. */
+static int remember(struct site *site, const char *named, const char *by) {
+    json_t *naming = json_object_get(site->ties, named);
+    if (!naming) {
+        naming = json_object();
+        if (json_object_set_new(site->ties, named, naming) != 0)
+            return -ENOMEM;
+    }
+    return json_object_set_new(naming, by, json_true()) == 0 ? 0 : -ENOMEM;
+}
+
+static int remember_stored(void *arg, const char *key, json_t *value) {
+    (void)key;
+    return remember(arg, json_text(value, "named"), json_text(value, "by"));
+}
+
+int related_load(struct site *site) {
+    site->ties = json_object();
+    return site->ties ? site->store.scan(site->store.ctx, "l/", remember_stored, site) : -ENOMEM;
+}
 
 int related_note(struct site *site, const json_t *dispatch) {
     char key[KEY_BYTES];
@@ -25,6 +47,8 @@ int related_note(struct site *site, const json_t *dispatch) {
         json_t *tie = json_pack("{s:s, s:s}", "named", named, "by", id);
         int err = tie ? site->store.put(site->store.ctx, key, tie) : -ENOMEM;
         json_decref(tie);
+        if (!err)
+            err = remember(site, named, id);
         if (err)
             return err;
     }
@@ -38,32 +62,22 @@ const struct entry *related_origin(const struct site *site, const struct entry *
                : NULL;
 }
 
-struct search {
-    const struct site *site;
-    const char *named;
-    const struct entry **found;
-    size_t n;
-};
-
-static int take_naming(void *arg, const char *key, json_t *value) {
-    struct search *search = arg;
-    (void)key;
-    if (strcmp(json_text(value, "named"), search->named) != 0)
-        return 0; /* an id that begins like this one */
-    const struct entry *entry = index_find(search->site, json_text(value, "by"));
-    if (entry)
-        search->found[search->n++] = entry;
-    return search->n == RELATED_MAX;
-}
-
-/* Published dispatches that name `entry`, or did in an earlier version. */
+/* Published dispatches that name `entry`, or did in an earlier version, in the order of publication. */
 static size_t find_naming(const struct site *site, const struct entry *entry,
                           const struct entry *found[RELATED_MAX]) {
-    char prefix[KEY_BYTES];
-    struct search search = {site, entry->id, found, 0};
-    snprintf(prefix, sizeof(prefix), "l/%.*s/", ID_MAX, entry->id);
-    site->store.scan(site->store.ctx, prefix, take_naming, &search);
-    return search.n;
+    size_t n = 0;
+    const char *by;
+    json_t *mark;
+    json_object_foreach(json_object_get(site->ties, entry->id), by, mark) {
+        const struct entry *naming = index_find(site, by);
+        if (!naming || (n == RELATED_MAX && found[n - 1]->first_seq < naming->first_seq))
+            continue;
+        size_t at = n < RELATED_MAX ? n++ : n - 1;
+        for (; at > 0 && found[at - 1]->first_seq > naming->first_seq; at--)
+            found[at] = found[at - 1];
+        found[at] = naming;
+    }
+    return n;
 }
 
 size_t related_parts(const struct site *site, const struct entry *entry,

@@ -48,6 +48,8 @@ int site_open(const struct site_config *config, const struct site_store *store, 
         return err;
     }
     err = index_load(site);
+    if (!err)
+        err = related_load(site);
     if (err) {
         snprintf(why, why_bytes, "cannot read what is published: %s", strerror(-err));
         site_close(site);
@@ -64,6 +66,7 @@ int site_open(const struct site_config *config, const struct site_store *store, 
 void site_close(struct site *site) {
     if (!site)
         return;
+    json_decref(site->ties);
     index_finish(site);
     files_finish(&site->files);
     free(site);
