@@ -131,8 +131,8 @@ stages:
 
 
 def test_waiting_for_ones_turn_in_a_runner_is_not_being_late(tmp_path):
-    # Forty steps are handed over at once and take four seconds together; each may take one.
-    wire = chain(tmp_path, 40, more=", options: {delay: 100ms}, timeout: 1s, open_steps: 64")
+    # Forty steps are handed over at once and take six seconds together; each may take three.
+    wire = chain(tmp_path, 40, more=", options: {delay: 150ms}, timeout: 3s, open_steps: 64")
     assert wire.run(timeout=60) == 0
     assert numbers(tmp_path) == list(range(40))
     assert "deadline" not in wire.logged()
