@@ -26,6 +26,7 @@ struct fuzz_work {
 
 static void live_case(struct life *life, const struct fuzz_case *c) {
     life->options = c->option ? c->option->options : life->run->options;
+    life->may_refuse = c->option != NULL;
     if (!check_make(life, "fuzz"))
         return;
     bool started = check_begin(life);

@@ -117,6 +117,8 @@ static bool create(struct life *life) {
     run_move(life, &move);
     if (move.status == TELEX_OK && life->self)
         return true;
+    if (life->may_refuse && move.status != TELEX_OK && *life->host.last_fail)
+        return false;
     check_find(&life->host, "life.create", "create with checked options gave status %d%s%s", move.status,
                move.status == TELEX_OK ? " but set no instance"
                : *life->host.last_fail ? ": "

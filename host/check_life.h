@@ -26,6 +26,7 @@ struct life {
     bool serial;     /* a step is settled before the next, also where the stage takes many */
     char order[160]; /* the calls so far, for findings; kept where `ordered` */
     bool ordered;
+    bool may_refuse;   /* create may say no to options that nobody chose, with a reason */
     bool lost;         /* a step was never completed: no other is waited for as long */
     _Atomic bool died; /* its process, in a life that has one */
 };

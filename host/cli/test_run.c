@@ -111,8 +111,8 @@ static int wait_for(pid_t pid, int64_t deadline_ms, bool *timed_out) {
 /* The folders, and a page for each stage that has faults. 0 or -1 with errno. */
 static int prepare(const struct test_plan *plan, const char *state, struct test_outcome *out) {
     char path[PATH_MAX];
-    test_remove_tree(state);
     snprintf(path, sizeof(path), "%s/faults", state);
+    test_remove_tree(state);
     if (mkdir(state, 0700) < 0 || mkdir(path, 0700) < 0)
         return -1;
     for (size_t i = 0; i < plan->config->n_stages; i++) { /* what a stage writes goes in here */

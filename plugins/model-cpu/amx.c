@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* amx.c - see amx.h.
  *
- * A processor may announce tiles that its system does not save, the kernel does not grant, or a virtual
- * machine does not run; only an instruction that has worked says that they are there. */
+ * A processor may announce tiles that its system does not save, or that the kernel does not grant. Where XCR0
+ * has both bits and the kernel granted the state, the instructions run; a product says that they are right.
+ * No fault is caught: signal handlers are the host's. */
 #include "amx.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,15 +124,6 @@ static bool is_enabled(void) {
     return (low & XCR0_TILES) == XCR0_TILES;
 }
 
-static sigjmp_buf trial;
-static pthread_t trial_thread;
-
-static void on_fault(int signal_number) {
-    if (pthread_equal(pthread_self(), trial_thread))
-        siglongjmp(trial, signal_number);
-    signal(signal_number, SIG_DFL); /* another thread's own fault: it comes again */
-}
-
 /* c = a b', for a of ones and b of twos: 64 * 2 everywhere. */
 static bool multiply_ones_and_twos(void) {
     struct tile_config config = {.palette = 1};
@@ -159,29 +149,6 @@ static bool multiply_ones_and_twos(void) {
     return right;
 }
 
-const char *amx_try(void) {
-    static const int guarded[] = {SIGILL, SIGSEGV};
-    static struct sigaction old[2]; /* a jump back keeps it */
-    struct sigaction ours = {.sa_handler = on_fault, .sa_flags = SA_ONSTACK};
-    const char *volatile lack = NULL;
-    int fault;
-
-    sigemptyset(&ours.sa_mask);
-    trial_thread = pthread_self();
-    fault = sigsetjmp(trial, 1);
-    if (fault == 0) {
-        for (int i = 0; i < 2; i++)
-            sigaction(guarded[i], &ours, &old[i]);
-        if (!multiply_ones_and_twos())
-            lack = "a product on tiles is wrong";
-    } else {
-        lack = fault == SIGILL ? "its instructions are illegal here" : "its instructions fault here";
-    }
-    for (int i = 0; i < 2; i++)
-        sigaction(guarded[i], &old[i], NULL);
-    return lack;
-}
-
 static char lack_text[96];
 
 static void calibrate(void) {
@@ -195,8 +162,6 @@ static void calibrate(void) {
 
 /* NULL, or what stands in the way. */
 static const char *find_lack(void) {
-    const char *lack;
-
     if (!is_announced())
         return "not in this processor";
     if (!is_enabled())
@@ -205,18 +170,14 @@ static const char *find_lack(void) {
         snprintf(lack_text, sizeof(lack_text), "the kernel does not grant it: %s", strerror(errno));
         return lack_text;
     }
-    lack = amx_try();
-    if (lack)
-        return lack;
+    if (!multiply_ones_and_twos())
+        return "a product on tiles is wrong";
     calibrate();
     return NULL;
 }
 #else
-const char *amx_try(void) {
-    return "not in this processor";
-}
 static const char *find_lack(void) {
-    return amx_try();
+    return "not in this processor";
 }
 #endif
 

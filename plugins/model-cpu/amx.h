@@ -31,10 +31,6 @@ const char *amx_lack(void);
 /* The least of amx_least: AMX_NEVER where tiles never pay. */
 uint8_t amx_pays_from(const uint8_t least[AMX_KINDS]);
 
-/* Multiply one pair of tiles. NULL, or what went wrong: an illegal instruction is caught. For amx_lack() and
- * tests; one caller at a time. */
-const char *amx_try(void);
-
 /* least[kind] = rows from which on `tiles` are faster than `plain` at products of that kind. */
 void amx_calibrate(const struct kernels *tiles, const struct kernels *plain, uint8_t least[AMX_KINDS]);
 

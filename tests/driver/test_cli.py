@@ -26,7 +26,7 @@ def test_help_and_usage():
 
 def test_list_knows_what_is_there(tmp_path):
     names = [m["name"] for m in json.loads(telex("list", "--json", env={"TELEX_MODELS": str(tmp_path)}).stdout)]
-    assert names == ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b", "gemma-3-270m"]
+    assert names == ["smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b", "gemma-3-270m", "all-minilm-l6-v2"]
     (tmp_path / "list.yaml").write_text("models:\n  tiny:\n    about: small\n    file: tiny.gguf\n    bytes: 3\n")
     env = {"TELEX_MODELS": str(tmp_path), "TELEX_CATALOGUE": str(tmp_path / "list.yaml")}
     assert telex("list", env=env).stdout.startswith("  tiny")
