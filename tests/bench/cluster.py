@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quality, speed and growth of cluster-story.
 
-    tests/bench/cluster.py [--build DIR] [--seeds N] [-o name=value]... [--only quality,hard,ablation,growth,stream]
+    tests/bench/cluster.py [--build DIR] [--seeds N] [-o name=value]... [--only quality,hard,ablation,growth,stream,moments]
 
 quality   each labelled set by itself in ten orders of arrival, order 0 being the file's own: mean and worst. Where the
           times were spread over the file order they are dealt out again in the new order.
@@ -10,6 +10,7 @@ ablation  the same with one part taken away.
 growth    what a record costs, and what it occupies, while the live stories grow to a hundred thousand; beside it the
           same records through scikit-learn: TF-IDF vectors and the nearest of those before.
 stream    the 46,711 rows of the stream in order of time: records a second, and whether two runs say the same bytes.
+moments   the table of docs/breaking.md; only where --only names it.
 
 Times are of one core; records a second are of processor time, percentiles of wall time. The core never sees a label."""
 import sys
@@ -22,6 +23,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import time
@@ -220,7 +222,50 @@ def hard_pairs(bench):
         print(f"  {kind:6s} {half}  mean {sum(values) / len(values):5.1f}  worst {min(values):5.1f}")
 
 
-PARTS = {"quality": quality, "hard": hard_pairs, "ablation": ablation, "growth": growth, "stream": stream}
+def moments(bench):
+    """The highest moments of `breaking` on the stream, one line a story, as a Markdown table."""
+    rows = {row["id"]: row for row in stream_rows()}
+    if not rows:
+        return
+    best, gone = {}, {}
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        write_records(file, rows.values())
+        for line in bench.run(file.name).splitlines():
+            story = json.loads(line)
+            if story["state"] == "merged":
+                gone[story["id"]] = story["merged_into"]
+            elif story["id"] not in best or story["breaking"] > best[story["id"]]["breaking"]:
+                best[story["id"]] = story
+    told = set()
+    print("| | breaking | time of the moment | outlets in the hour | records so far | titles of that hour, latest four first |")
+    print("|---|---|---|---|---|---|")
+    for story in sorted(best.values(), key=lambda story: (-story["breaking"], story["id"])):
+        last = story["id"]
+        for _ in range(len(gone)):  # ids can go round where stories split and merge again
+            last = gone.get(last, last)
+            if last not in gone:
+                break
+        if last in told:
+            continue
+        told.add(last)
+        held = [rows[i] for i in story["records"]]
+        at = max(row["ms"] for row in held)
+        hour = sorted((row for row in held if row["ms"] >= at - 3600000), key=lambda row: (-row["ms"], row["id"]))
+        when = datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc)
+        titles = "<br>".join([*dict.fromkeys(f"{closed_up(row['title'])} ({row['source']})" for row in hour)][:4])
+        print(f"| {len(told)} | {story['breaking']:.1f} | {when:%Y-%m-%d %H:%M} | {len({row['source'] for row in hour})} | "
+              f"{len(held)} | {titles} |")
+        if len(told) == 20:
+            break
+
+
+def closed_up(title):
+    """A title without the spaces that the stream puts around punctuation, fit for a table's cell."""
+    return re.sub(r"(?<=\w) ([,.;:!?%])", r"\1", " ".join(title.split())).replace("|", "\\|").replace("<", "&lt;")
+
+
+PARTS = {"quality": quality, "hard": hard_pairs, "ablation": ablation, "growth": growth, "stream": stream, "moments": moments}
+UNASKED = [part for part in PARTS if part != "moments"]
 
 
 def main():
@@ -228,7 +273,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("-o", action="append", default=[])
-    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--only", default=",".join(UNASKED))
     args = parser.parse_args()
     bench = Bench(args)
     for part in args.only.split(","):
