@@ -133,6 +133,11 @@ def run(folder, isolation, reloads):
     r.start()
     try:
         first = r.stages()
+        for _ in range(600):  # until each has begun its first life
+            if all(stage["lives"] for stage in first.values()):
+                break
+            time.sleep(0.05)
+            first = r.stages()
         for n in range(reloads):
             if n % 2 == 0:
                 r.reload_good()

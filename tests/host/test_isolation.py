@@ -76,6 +76,8 @@ def test_a_crash_on_every_visit_of_one_record_quarantines_that_record_only(tmp_p
     assert len(done) + len(held) == 20 if code == 0 else len(done) >= 4
 
 
+@pytest.mark.skipif("asan" in os.environ["TELEX_PROGRAM"] or "tsan" in os.environ["TELEX_PROGRAM"],
+                    reason="a sanitizer's shadow does not fit into limits.memory")
 def test_a_stage_that_crashes_again_and_again_loses_nothing_and_repeats_nothing(tmp_path):
     """The short form of `make crashes`."""
     assert len(crashes.run(tmp_path, crashes.records_for(30), timeout=120)) >= 20

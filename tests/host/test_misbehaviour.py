@@ -88,6 +88,10 @@ def check_line(wire, rule, says, plugin="stage-misbehaves"):
     assert rule is None or any(plugin in line for line in found)
 
 
+# What a sanitizer cannot see through: a jump over its frames, a thread that leaves its memory behind.
+UNSEEN = {"jumps with longjmp", "ends its thread"} if SANITIZED else set()
+
+
 def check_goes_on(wire, folder, row, code):
     assert code == 0, wire.logged()[-3000:]
     assert numbers(folder) == [n for n in range(RECORDS) if n != AT or row.arrives]
@@ -102,7 +106,7 @@ def test_every_row_of_the_page_is_tested_and_no_other():
     assert documented() == list(ROWS) + LOADED
 
 
-@pytest.mark.parametrize("act", [act for act, rows in ROWS.items() if rows[0]])
+@pytest.mark.parametrize("act", [act for act, rows in ROWS.items() if rows[0] and act not in UNSEEN])
 def test_in_a_process_of_its_own_the_wire_goes_on(tmp_path, act):
     row = ROWS[act][0]
     wire = make(tmp_path, act=act)
@@ -121,7 +125,7 @@ def test_a_write_after_commit_is_refused_or_too_late(tmp_path):
         check_line(wire, "output.msgpack", "")
 
 
-@pytest.mark.parametrize("act", [act for act, rows in ROWS.items() if rows[1] and not rows[1].ends])
+@pytest.mark.parametrize("act", [act for act, rows in ROWS.items() if rows[1] and not rows[1].ends and act not in UNSEEN])
 def test_in_the_hosts_process_what_can_be_caught_is(tmp_path, act):
     row = ROWS[act][1]
     wire = make(tmp_path, isolation="thread", act=act)
