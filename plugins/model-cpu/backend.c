@@ -66,7 +66,7 @@ const struct telex_option *const backend_options[] = {
                  .doc = "keep packed weights in ~/.cache/telex/packed, so that the model opens faster"),
     TELEX_OPTION(.name = "packed_cache_limit", .type = TELEX_SIZE,
                  .offset = offsetof(struct backend_config, packed_cache_limit), .initial = "16GiB",
-                 .unit = "bytes", .min = 0, .max = INT64_MAX,
+                 .unit = "bytes", .min = 0, .max = 0x1p62,
                  .doc = "of all packed weights kept; those used longest ago go first, those in use stay"),
     TELEX_DRIVER_OPTIONS(struct backend_config, driver),
     NULL,
