@@ -117,6 +117,8 @@ static void begin_stop_locked(struct engine *engine) {
 }
 
 static bool all_ended_locked(const struct engine *engine) {
+    if (engine->swapping) /* it may have a stage to add, and ends those that it added */
+        return false;
     for (size_t i = 0; i < engine->n_stages; i++)
         if (!engine->stages[i]->ended)
             return false;

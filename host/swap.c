@@ -44,9 +44,12 @@ static void wait_moved_locked(struct engine *engine, int64_t until_ms) {
     pthread_cond_timedwait(&engine->moved, &engine->lock, &at);
 }
 
-/* The pipeline is ending: a swap makes way. */
-static bool ends_locked(const struct engine *engine) {
-    return engine->phase != PHASE_RUN || engine->broken;
+/* Whether the pipeline is ending: then a swap makes way. */
+static bool ends_locked(struct swap *swap) {
+    bool ends = swap->engine->phase != PHASE_RUN || swap->engine->broken;
+    if (ends)
+        snprintf(swap->why, swap->why_size, "the pipeline is ending");
+    return ends;
 }
 
 /* ---- the new stages ---- */
@@ -106,10 +109,8 @@ static bool await_new_locked(struct swap *swap, enum stage_join join, int64_t li
                 return false;
             late = there ? late : &swap->items[i];
         }
-        if (ends_locked(engine)) {
-            snprintf(swap->why, swap->why_size, "the pipeline is ending");
+        if (ends_locked(swap))
             return false;
-        }
         if (!late)
             return true;
         if (mono_ms() > until_ms) {
@@ -177,8 +178,8 @@ static bool await_rest_locked(struct swap *swap, int64_t drain_ms) {
     int64_t now_ms = mono_ms(), drain_until_ms = now_ms + drain_ms;
     for (size_t i = 0; i < swap->n;) {
         struct item *item = &swap->items[i];
-        if (ends_locked(engine))
-            return snprintf(swap->why, swap->why_size, "the pipeline is ending"), false;
+        if (ends_locked(swap))
+            return false;
         if (at_rest_locked(item->old)) {
             i++;
             continue;
@@ -346,9 +347,9 @@ void swap_run(struct engine *engine, const struct config *to, const enum swap_ac
               struct swap_result *result) {
     struct swap swap = {.engine = engine, .to = to, .why = result->why, .why_size = sizeof(result->why)};
     int64_t began_ms = mono_ms();
-    bool fine = true;
     *result = (struct swap_result){0};
     pthread_mutex_lock(&engine->lock);
+    bool fine = !ends_locked(&swap);
     engine->swapping = true;
     pthread_mutex_unlock(&engine->lock);
     for (size_t i = 0; i < to->n_stages && fine; i++)

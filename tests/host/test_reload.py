@@ -273,6 +273,7 @@ def test_a_stop_during_a_reload_ends_it(tmp_path):
         wire.write(act="create-slow", stamp="b")
         assert wire.command("reload", str(wire.config)).returncode == 0
         wire.stop()
+        assert "still in a call" not in wire.logged()
 
 
 def test_no_host_is_said(tmp_path):
