@@ -142,12 +142,12 @@ enum { OUTPUTS_GATHERED_MAX = 64 };
 
 static telex_status service_open(const struct telex_host *host, telex_lease *out) {
     struct instance *instance = instance_of(host);
-    struct stage *stage = instance->stage;
-    struct engine *engine = stage->engine;
-    telex_status status = TELEX_OK;
     *out = 0;
     if (calling_is_late(instance, "open"))
         return TELEX_CANCELLED;
+    struct stage *stage = instance->stage;
+    struct engine *engine = stage->engine;
+    telex_status status = TELEX_OK;
     engine_lock(engine);
     if (atomic_load_explicit(&stage->n_done_outputs, memory_order_relaxed) >= OUTPUTS_GATHERED_MAX) {
         engine->holds_back = steps_are_gathered(stage); /* then it is the strand, which looks back */

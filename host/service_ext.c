@@ -70,10 +70,10 @@ static const struct telex_metrics service_metrics = {
 
 static telex_status timer_set(const struct telex_host *host, uint64_t timer, int64_t delay_ms) {
     struct instance *instance = host->impl;
-    struct engine *engine = instance->stage->engine;
-    int free_slot = -1;
     if (calling_is_late(instance, "timer"))
         return TELEX_INVALID;
+    struct engine *engine = instance->stage->engine;
+    int free_slot = -1;
     pthread_mutex_lock(&engine->lock);
     for (int i = INSTANCE_TIMERS - 1; i >= 0; i--)
         if (instance->timers[i].due_ms == 0)

@@ -137,11 +137,11 @@ void io_drop_all_locked(struct instance *instance) {
 static telex_status io_watch(const struct telex_host *host, int32_t fd, uint32_t events,
                              void (*fn)(void *arg, uint32_t ready), void *arg) {
     struct instance *instance = host->impl;
-    struct engine *engine = instance->stage->engine;
     if (fd < 0 || !fn || events == 0 || events & ~(uint32_t)(TELEX_READABLE | TELEX_WRITABLE))
         return TELEX_INVALID;
     if (calling_is_late(instance, "watch"))
         return TELEX_INVALID;
+    struct engine *engine = instance->stage->engine;
     struct watch *watch = calloc(1, sizeof(*watch));
     if (!watch)
         return TELEX_AGAIN;
