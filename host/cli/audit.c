@@ -29,17 +29,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'j':
         a->json = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->what)
-            argp_error(state, "one journal at a time");
-        a->what = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->what)
-            argp_error(state, "which pipeline? give its config or its journal");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_one(key, arg, state, &a->what, "one journal at a time",
+                             "which pipeline? give its config or its journal");
     }
 }
 

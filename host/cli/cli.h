@@ -37,8 +37,13 @@ int cmd_schema(int argc, char **argv);
  * exit code. */
 int cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 
-/* The control socket of the pipeline that a config (*.yaml, *.yml) or a journal names; of a config only that is read. 0,
- * or an exit code after lines on stderr. */
+/* Of a command that takes one argument, the keys of argp for it: *what becomes it; a second is refused with
+ * `more`, none with `none`. ARGP_ERR_UNKNOWN for every other key. */
+error_t cli_parse_one(int key, char *arg, struct argp_state *state, const char **what, const char *more,
+                      const char *none);
+
+/* The control socket of the pipeline that a config (*.yaml, *.yml) or a journal names; of a config only that
+ * is read. 0, or an exit code after lines on stderr. */
 int cli_socket(const char *what, char out[CONTROL_PATH_MAX]);
 
 /* A registry over registry_default_dirs, or NULL with a line on stderr. */
@@ -49,9 +54,13 @@ struct registry *cli_registry(void);
 int cli_config_code(const struct registry *registry);
 
 /* A file or folder that belongs to the program: in the source tree when it runs from a build tree
- * (build/host/telex), else in the data folder of the installation. Gives the first that exists; NULL when none
- * does. */
+ * (build/host/telex), else in the data folder of the installation. Gives the first that exists; NULL when
+ * none does. */
 char *cli_data_file(const char *in_source, const char *installed);
+
+/* A member of an object, borrowed; `otherwise` and 0 where it is not there or is no such thing. */
+const char *cli_text(const json_t *object, const char *key, const char *otherwise);
+long long cli_int(const json_t *object, const char *key);
 
 /* Print indented and end the line. Takes value. */
 void cli_print_json(json_t *value);

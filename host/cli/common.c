@@ -27,6 +27,32 @@ int cli_parse(const struct argp *argp, int argc, char **argv, void *input) {
     return err == 0 ? 0 : EXIT_USAGE;
 }
 
+error_t cli_parse_one(int key, char *arg, struct argp_state *state, const char **what, const char *more,
+                      const char *none) {
+    switch (key) {
+    case ARGP_KEY_ARG:
+        if (*what)
+            argp_error(state, "%s", more);
+        *what = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!*what)
+            argp_error(state, "%s", none);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const char *cli_text(const json_t *object, const char *key, const char *otherwise) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : otherwise;
+}
+
+long long cli_int(const json_t *object, const char *key) {
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
 struct registry *cli_registry(void) {
     char **dirs = registry_default_dirs();
     struct registry *registry = dirs ? registry_create((const char *const *)dirs) : NULL;

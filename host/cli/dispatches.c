@@ -105,18 +105,13 @@ static json_t *printed_ids(struct journal_view *view) {
     return ids;
 }
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static void print_sentences(const json_t *sentences) {
     size_t i, k;
     json_t *sentence, *citation;
     json_array_foreach(sentences, i, sentence) {
-        printf("  %s", text_of(sentence, "text"));
+        printf("  %s", cli_text(sentence, "text", ""));
         json_array_foreach(json_object_get(sentence, "citations"), k, citation)
-            printf(" [%.8s %lld-%lld]", text_of(citation, "record"),
+            printf(" [%.8s %lld-%lld]", cli_text(citation, "record", ""),
                    (long long)json_integer_value(json_object_get(citation, "start")),
                    (long long)json_integer_value(json_object_get(citation, "end")));
         printf("\n");
@@ -125,35 +120,37 @@ static void print_sentences(const json_t *sentences) {
 
 /* "DSP·54E470", or the beginning of the full id while it is not published. */
 static void format_printed(char *out, size_t size, const json_t *ids, const json_t *dispatch) {
-    const char *printed = json_string_value(json_object_get(ids, text_of(dispatch, "id")));
+    const char *printed = json_string_value(json_object_get(ids, cli_text(dispatch, "id", "")));
     if (printed)
         snprintf(out, size, "%s%s", strncmp(printed, "DSP", 3) == 0 ? "" : "DSP·", printed);
     else
-        snprintf(out, size, "(%.8s)", text_of(dispatch, "id"));
+        snprintf(out, size, "(%.8s)", cli_text(dispatch, "id", ""));
 }
 
 static void print_whole(const char *printed, const json_t *dispatch, const json_t *records) {
     size_t i;
     json_t *item;
     printf("%s  version %lld  %s  %s\n\n%s\n\n%s\n\n%s\n\n", printed,
-           (long long)json_integer_value(json_object_get(dispatch, "version")), text_of(dispatch, "beat"),
-           text_of(dispatch, "status"), text_of(dispatch, "headline"), text_of(dispatch, "dek"),
-           text_of(dispatch, "section_heading"));
+           (long long)json_integer_value(json_object_get(dispatch, "version")),
+           cli_text(dispatch, "beat", ""), cli_text(dispatch, "status", ""),
+           cli_text(dispatch, "headline", ""), cli_text(dispatch, "dek", ""),
+           cli_text(dispatch, "section_heading", ""));
     json_array_foreach(json_object_get(dispatch, "body"), i, item)
         print_sentences(json_is_array(item) ? item : json_object_get(item, "sentences"));
     json_array_foreach(json_object_get(dispatch, "faq"), i, item) {
-        printf("\n%s\n", text_of(item, "question"));
+        printf("\n%s\n", cli_text(item, "question", ""));
         print_sentences(json_object_get(item, "answer"));
     }
-    printf("\n%s\n", text_of(dispatch, "methodology"));
-    json_array_foreach(records, i, item) printf("\n---- record %s ----\n%s\n%s\n", text_of(item, "id"),
-                                                text_of(item, "title"), text_of(item, "text"));
+    printf("\n%s\n", cli_text(dispatch, "methodology", ""));
+    json_array_foreach(records, i, item) printf("\n---- record %s ----\n%s\n%s\n", cli_text(item, "id", ""),
+                                                cli_text(item, "title", ""), cli_text(item, "text", ""));
 }
 
 static void print_line(const char *printed, const json_t *dispatch) {
     printf("%s  v%-3lld %-9s %-24.24s %s\n", printed,
-           (long long)json_integer_value(json_object_get(dispatch, "version")), text_of(dispatch, "status"),
-           text_of(dispatch, "beat"), text_of(dispatch, "headline"));
+           (long long)json_integer_value(json_object_get(dispatch, "version")),
+           cli_text(dispatch, "status", ""), cli_text(dispatch, "beat", ""),
+           cli_text(dispatch, "headline", ""));
 }
 
 static int show(struct journal_view *view, const struct arguments *a) {
@@ -168,7 +165,7 @@ static int show(struct journal_view *view, const struct arguments *a) {
                                          " WHERE schema = 'telex.dispatch/1' GROUP BY id ORDER BY min(seq)");
     while (sqlite3_step(row) == SQLITE_ROW) {
         json_t *dispatch = body_json(row, 0);
-        if (dispatch && strncmp(text_of(dispatch, "id"), prefix, strlen(prefix)) == 0) {
+        if (dispatch && strncmp(cli_text(dispatch, "id", ""), prefix, strlen(prefix)) == 0) {
             char printed[64];
             n++;
             format_printed(printed, sizeof(printed), ids, dispatch);

@@ -72,15 +72,6 @@ static int64_t now_ms(void) {
     return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
 }
 
-static const char *text_of(const json_t *feed, const char *key) {
-    const char *text = json_string_value(json_object_get(feed, key));
-    return text ? text : "";
-}
-
-static int64_t int_of(const json_t *feed, const char *key) {
-    return json_integer_value(json_object_get(feed, key));
-}
-
 /* The host of an address without user and port, lower case not needed: the state writes it so. */
 static bool is_of_site(const char *url, const char *site) {
     const char *host = strstr(url, "://");
@@ -131,33 +122,33 @@ static const char *health(const json_t *feed, int64_t wish_ms, int64_t now) {
         return "gone";
     if (wish_ms > now)
         return "waiting";
-    if (int_of(feed, "fails"))
+    if (cli_int(feed, "fails"))
         return "failing";
-    return int_of(feed, "last_ms") ? "ok" : "new";
+    return cli_int(feed, "last_ms") ? "ok" : "new";
 }
 
 /* What the command says of one feed, from what the state says. NULL when it is no feed of ours. */
 static json_t *describe(const char *stage, const json_t *feed, const json_t *sites, int64_t now) {
-    const char *url = text_of(feed, "url");
-    if (!*text_of(feed, "address") || !*url)
+    const char *url = cli_text(feed, "url", "");
+    if (!*cli_text(feed, "address", "") || !*url)
         return NULL;
-    int64_t wish = site_wish(sites, url), next = int_of(feed, "next_ms");
+    int64_t wish = site_wish(sites, url), next = cli_int(feed, "next_ms");
     const char *state = health(feed, wish, now);
     json_t *at = strcmp(state, "gone") == 0 ? json_null() : json_integer(wish > next ? wish : next);
-    json_t *ok = int_of(feed, "ok_ms") ? json_integer(int_of(feed, "ok_ms")) : json_null();
-    json_t *last = int_of(feed, "last_ms") ? json_integer(int_of(feed, "last_ms")) : json_null();
-    const char *name = *text_of(feed, "name") ? text_of(feed, "name") : text_of(feed, "title");
+    json_t *ok = cli_int(feed, "ok_ms") ? json_integer(cli_int(feed, "ok_ms")) : json_null();
+    json_t *last = cli_int(feed, "last_ms") ? json_integer(cli_int(feed, "last_ms")) : json_null();
+    const char *name = *cli_text(feed, "name", "") ? cli_text(feed, "name", "") : cli_text(feed, "title", "");
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "stage", stage,
-                     "address", text_of(feed, "address"), "url", url, "name", name, "home",
-                     text_of(feed, "home"), "health", state, "last_success_ms", ok, "last_asked_ms", last,
-                     "next_ms", at, "failures", (json_int_t)int_of(feed, "fails"), "records",
-                     (json_int_t)int_of(feed, "records"), "edits", (json_int_t)int_of(feed, "edits"), "week",
-                     (json_int_t)int_of(feed, "week"), "why", text_of(feed, "why"));
+                     "address", cli_text(feed, "address", ""), "url", url, "name", name, "home",
+                     cli_text(feed, "home", ""), "health", state, "last_success_ms", ok, "last_asked_ms",
+                     last, "next_ms", at, "failures", (json_int_t)cli_int(feed, "fails"), "records",
+                     (json_int_t)cli_int(feed, "records"), "edits", (json_int_t)cli_int(feed, "edits"),
+                     "week", (json_int_t)cli_int(feed, "week"), "why", cli_text(feed, "why", ""));
 }
 
 static int by_address(const void *a, const void *b) {
     json_t *const *x = a, *const *y = b;
-    return strcmp(text_of(*x, "address"), text_of(*y, "address"));
+    return strcmp(cli_text(*x, "address", ""), cli_text(*y, "address", ""));
 }
 
 /* All feeds, sorted by address. */
@@ -218,20 +209,21 @@ static void print_table(const json_t *feeds, int64_t now) {
     json_array_foreach(feeds, i, feed) {
         char state[32], success[AGO_BYTES], next[AGO_BYTES];
         const json_t *at = json_object_get(feed, "next_ms");
-        snprintf(state, sizeof(state), "%s", text_of(feed, "health"));
+        snprintf(state, sizeof(state), "%s", cli_text(feed, "health", ""));
         if (strcmp(state, "failing") == 0)
-            snprintf(state, sizeof(state), "failing %" PRId64, int_of(feed, "failures"));
+            snprintf(state, sizeof(state), "failing %lld", cli_int(feed, "failures"));
         ago(success, json_object_get(feed, "last_success_ms"), now);
         ago(next, at, now);
         if (json_is_integer(at) && json_integer_value(at) <= now)
             snprintf(next, sizeof(next), "now");
-        printf("%-12s %-12s %-12s %8" PRId64 " %6" PRId64 " %5" PRId64 "  %s%s%s\n", state, success, next,
-               int_of(feed, "records"), int_of(feed, "edits"), int_of(feed, "week"), text_of(feed, "address"),
-               *text_of(feed, "name") ? "  " : "", text_of(feed, "name"));
-        if (strcmp(text_of(feed, "address"), text_of(feed, "url")) != 0)
-            printf("%12s moved to %s\n", "", text_of(feed, "url"));
-        if (*text_of(feed, "why") && strcmp(text_of(feed, "why"), "unchanged") != 0)
-            printf("%12s %s\n", "", text_of(feed, "why"));
+        printf("%-12s %-12s %-12s %8lld %6lld %5lld  %s%s%s\n", state, success, next,
+               cli_int(feed, "records"), cli_int(feed, "edits"), cli_int(feed, "week"),
+               cli_text(feed, "address", ""), *cli_text(feed, "name", "") ? "  " : "",
+               cli_text(feed, "name", ""));
+        if (strcmp(cli_text(feed, "address", ""), cli_text(feed, "url", "")) != 0)
+            printf("%12s moved to %s\n", "", cli_text(feed, "url", ""));
+        if (*cli_text(feed, "why", "") && strcmp(cli_text(feed, "why", ""), "unchanged") != 0)
+            printf("%12s %s\n", "", cli_text(feed, "why", ""));
         fine += strcmp(state, "ok") == 0;
     }
     printf(n ? "%zu feeds, %zu of them ok\n" : "this pipeline follows no feeds, or has not asked any yet\n",
@@ -267,13 +259,14 @@ static void print_opml(const json_t *feeds) {
     puts("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<opml "
          "version=\"2.0\">\n<head><title>telex</title></head>\n<body>");
     json_array_foreach(feeds, i, feed) {
-        const char *name = *text_of(feed, "name") ? text_of(feed, "name") : text_of(feed, "url");
-        if (strcmp(text_of(feed, "health"), "gone") == 0)
+        const char *name =
+            *cli_text(feed, "name", "") ? cli_text(feed, "name", "") : cli_text(feed, "url", "");
+        if (strcmp(cli_text(feed, "health", ""), "gone") == 0)
             continue;
         printf("<outline type=\"rss\"");
         print_attribute("text", name);
-        print_attribute("xmlUrl", text_of(feed, "url"));
-        print_attribute("htmlUrl", text_of(feed, "home"));
+        print_attribute("xmlUrl", cli_text(feed, "url", ""));
+        print_attribute("htmlUrl", cli_text(feed, "home", ""));
         puts("/>");
     }
     puts("</body>\n</opml>");

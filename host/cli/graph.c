@@ -7,20 +7,8 @@
 #include "cli.h"
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
-    const char **config = state->input;
-    switch (key) {
-    case ARGP_KEY_ARG:
-        if (*config)
-            argp_error(state, "one config at a time");
-        *config = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!*config)
-            argp_error(state, "which config? configs/ has some");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    return cli_parse_one(key, arg, state, state->input, "one config at a time",
+                         "which config? configs/ has some");
 }
 
 static const struct argp argp = {NULL,

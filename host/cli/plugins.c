@@ -68,11 +68,6 @@ static void look_at_signature(const struct registry *registry, const struct plug
     plugin_file_finish(&file);
 }
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* "a, b" from a list of texts. Gives it. */
 static char *joined(const json_t *list) {
     char *out = NULL;
@@ -90,15 +85,16 @@ static char *joined(const json_t *list) {
 static void show_option(const json_t *option) {
     const json_t *min = json_object_get(option, "min"), *choices = json_object_get(option, "choices");
     const char *initial = json_string_value(json_object_get(option, "initial"));
-    printf("    %-20s %-9s %s", text_of(option, "name"), text_of(option, "type"), text_of(option, "doc"));
+    printf("    %-20s %-9s %s", cli_text(option, "name", ""), cli_text(option, "type", ""),
+           cli_text(option, "doc", ""));
     if (json_is_true(json_object_get(option, "required")))
         printf(" (required)");
     if (initial)
         printf(" [%s]", *initial ? initial : "\"\"");
     if (min)
         printf(" {%.15g to %.15g%s%s}", json_number_value(min),
-               json_number_value(json_object_get(option, "max")), *text_of(option, "unit") ? " " : "",
-               text_of(option, "unit"));
+               json_number_value(json_object_get(option, "max")), *cli_text(option, "unit", "") ? " " : "",
+               cli_text(option, "unit", ""));
     char *list = choices ? joined(choices) : NULL;
     if (list)
         printf(" {%s}", list);
@@ -125,10 +121,10 @@ static void show_one(const struct registry *registry, const struct plugin_desc *
     char *needs = joined(json_object_get(desc->about, "needs"));
     printf("%s %s - %s\n", desc->name, desc->version, desc->doc);
     printf("  file     %s\n  sha256   %s\n  class    %s\n", desc->path, desc->sha256, desc->class_id);
-    if (*text_of(desc->about, "role"))
-        printf("  role     %s\n", text_of(desc->about, "role"));
-    if (*text_of(desc->about, "probe_why"))
-        printf("  cannot run here: %s\n", text_of(desc->about, "probe_why"));
+    if (*cli_text(desc->about, "role", ""))
+        printf("  role     %s\n", cli_text(desc->about, "role", ""));
+    if (*cli_text(desc->about, "probe_why", ""))
+        printf("  cannot run here: %s\n", cli_text(desc->about, "probe_why", ""));
     if (*desc->license)
         printf("  licence  %s\n", desc->license);
     if (needs && *needs)
@@ -139,7 +135,7 @@ static void show_one(const struct registry *registry, const struct plugin_desc *
         printf("  ports\n");
     json_array_foreach(json_object_get(desc->about, "ports"), i, item) {
         char *schemas = joined(json_object_get(item, "schemas"));
-        printf("    %-4s %-20s %s\n", text_of(item, "direction"), text_of(item, "name"),
+        printf("    %-4s %-20s %s\n", cli_text(item, "direction", ""), cli_text(item, "name", ""),
                schemas ? schemas : "");
         free(schemas);
     }
@@ -171,7 +167,7 @@ struct listing {
 
 static void list_good(void *arg, const struct plugin_desc *desc) {
     const struct listing *listing = arg;
-    const char *role = text_of(desc->about, "role");
+    const char *role = cli_text(desc->about, "role", "");
     if (listing->json)
         json_array_append_new(listing->good, as_json(listing->registry, desc));
     else {
@@ -179,8 +175,8 @@ static void list_good(void *arg, const struct plugin_desc *desc) {
         look_at_signature(listing->registry, desc, &report);
         printf("%-20s %-9s %-18s %-8s %s\n", desc->name, desc->version, *role ? role : desc->class_id,
                plugins_signature_word(&report), desc->doc);
-        if (*text_of(desc->about, "probe_why"))
-            printf("%-20s cannot run here: %s\n", "", text_of(desc->about, "probe_why"));
+        if (*cli_text(desc->about, "probe_why", ""))
+            printf("%-20s cannot run here: %s\n", "", cli_text(desc->about, "probe_why", ""));
     }
 }
 

@@ -38,17 +38,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'j':
         a->json = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->what)
-            argp_error(state, "one pipeline at a time");
-        a->what = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->what)
-            argp_error(state, "which pipeline? give its config, or its journal");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_one(key, arg, state, &a->what, "one pipeline at a time",
+                             "which pipeline? give its config, or its journal");
     }
 }
 
@@ -64,57 +56,47 @@ static const struct argp argp = {
            "host runs, 78 "
            "the config is wrong, or changes what takes a restart."};
 
-static const char *text_of(const json_t *answer, const char *key) {
-    const char *text = json_string_value(json_object_get(answer, key));
-    return text ? text : "";
-}
-
-static long long number_of(const json_t *answer, const char *key) {
-    return (long long)json_integer_value(json_object_get(answer, key));
-}
-
 static void print_errors(const json_t *answer) {
     const json_t *errors = json_object_get(answer, "errors");
     for (size_t i = 0; i < json_array_size(errors); i++) {
         const json_t *e = json_array_get(errors, i);
-        fprintf(stderr, "%s:%lld:%lld: %s: %s\n", text_of(e, "file"), number_of(e, "line"),
-                number_of(e, "column"), text_of(e, "path"), text_of(e, "error"));
+        fprintf(stderr, "%s:%lld:%lld: %s: %s\n", cli_text(e, "file", ""), cli_int(e, "line"),
+                cli_int(e, "column"), cli_text(e, "path", ""), cli_text(e, "error", ""));
     }
     fprintf(stderr, "telex reload: %s: nothing was changed; generation %lld goes on\n",
-            text_of(answer, "file"), number_of(answer, "generation"));
+            cli_text(answer, "file", ""), cli_int(answer, "generation"));
 }
 
 static void print_switch(const json_t *answer) {
     const json_t *restarted = json_object_get(answer, "restarted");
     size_t n = json_array_size(restarted);
-    printf("generation %lld: %zu stage%s restarted", number_of(answer, "generation"), n, n == 1 ? "" : "s");
+    printf("generation %lld: %zu stage%s restarted", cli_int(answer, "generation"), n, n == 1 ? "" : "s");
     for (size_t i = 0; i < n; i++)
         printf("%s%s%s", i ? ", " : " (", json_string_value(json_array_get(restarted, i)),
                i + 1 == n ? ")" : "");
-    printf(", %lld untouched, %.2f s\n", number_of(answer, "untouched"),
-           (double)number_of(answer, "ms") / 1000);
+    printf(", %lld untouched, %.2f s\n", cli_int(answer, "untouched"), (double)cli_int(answer, "ms") / 1000);
 }
 
 static int exit_code_of(const json_t *answer) {
-    const char *outcome = text_of(answer, "outcome");
+    const char *outcome = cli_text(answer, "outcome", "");
     if (strcmp(outcome, "invalid") == 0)
         return json_is_true(json_object_get(answer, "untrusted")) ? EXIT_UNTRUSTED : EXIT_CONFIG;
     return strcmp(outcome, "failed") == 0 ? EXIT_FAILED : EXIT_FINE;
 }
 
 static void print_answer(const json_t *answer) {
-    const char *outcome = text_of(answer, "outcome");
+    const char *outcome = cli_text(answer, "outcome", "");
     if (strcmp(outcome, "invalid") == 0)
         print_errors(answer);
     else if (strcmp(outcome, "switched") == 0)
         print_switch(answer);
     else if (strcmp(outcome, "unchanged") == 0)
-        printf("generation %lld: nothing differs, nothing was restarted\n", number_of(answer, "generation"));
+        printf("generation %lld: nothing differs, nothing was restarted\n", cli_int(answer, "generation"));
     else if (strcmp(outcome, "accepted") == 0)
-        printf("%s is good; the host is changing over\n", text_of(answer, "file"));
+        printf("%s is good; the host is changing over\n", cli_text(answer, "file", ""));
     else
-        fprintf(stderr, "telex reload: %s; generation %lld runs\n", text_of(answer, "error"),
-                number_of(answer, "generation"));
+        fprintf(stderr, "telex reload: %s; generation %lld runs\n", cli_text(answer, "error", ""),
+                cli_int(answer, "generation"));
 }
 
 int cmd_reload(int argc, char **argv) {

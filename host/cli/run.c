@@ -53,17 +53,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'j':
         a->json = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->config)
-            argp_error(state, "one config at a time");
-        a->config = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->config)
-            argp_error(state, "which config? configs/ has some");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_one(key, arg, state, &a->config, "one config at a time",
+                             "which config? configs/ has some");
     }
 }
 

@@ -59,17 +59,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if ((a->level = log_level_parse(arg)) < 0)
             argp_error(state, "no log level '%s'", arg);
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->name)
-            argp_error(state, "one stage at a time");
-        a->name = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->name)
-            argp_error(state, "which stage? see `telex plugins`");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_one(key, arg, state, &a->name, "one stage at a time",
+                             "which stage? see `telex plugins`");
     }
 }
 

@@ -24,17 +24,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'j':
         a->json = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->what)
-            argp_error(state, "one pipeline at a time");
-        a->what = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->what)
-            argp_error(state, "which pipeline? give its config, or its journal");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_one(key, arg, state, &a->what, "one pipeline at a time",
+                             "which pipeline? give its config, or its journal");
     }
 }
 
@@ -47,32 +39,24 @@ static const struct argp argp = {
            "made. Exit "
            "codes: 0 ok, 1 degraded, draining or broken, or no host runs, 78 the config cannot be read."};
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "?";
-}
-
-static long long number_of(const json_t *object, const char *key) {
-    return (long long)json_integer_value(json_object_get(object, key));
-}
-
 static void print_status(const json_t *status) {
     size_t i;
     json_t *item;
-    printf("%s: %s, generation %lld, up %lld s\n", text_of(status, "pipeline"), text_of(status, "status"),
-           number_of(status, "generation"), number_of(status, "uptime_ms") / 1000);
+    printf("%s: %s, generation %lld, up %lld s\n", cli_text(status, "pipeline", "?"),
+           cli_text(status, "status", "?"), cli_int(status, "generation"),
+           cli_int(status, "uptime_ms") / 1000);
     printf("%-20s %-20s %-10s %5s %5s %7s %10s %10s %8s\n", "stage", "plugin", "state", "since", "lives",
            "pid", "steps", "outputs", "failures");
     json_array_foreach(json_object_get(status, "stages"), i, item) {
-        printf("%-20s %-20s %-10s %5lld %5lld %7lld %10lld %10lld %8lld\n", text_of(item, "name"),
-               text_of(item, "plugin"), text_of(item, "state"), number_of(item, "generation"),
-               number_of(item, "lives"), number_of(item, "pid"), number_of(item, "steps"),
-               number_of(item, "outputs"), number_of(item, "failures"));
+        printf("%-20s %-20s %-10s %5lld %5lld %7lld %10lld %10lld %8lld\n", cli_text(item, "name", "?"),
+               cli_text(item, "plugin", "?"), cli_text(item, "state", "?"), cli_int(item, "generation"),
+               cli_int(item, "lives"), cli_int(item, "pid"), cli_int(item, "steps"), cli_int(item, "outputs"),
+               cli_int(item, "failures"));
     }
     printf("%-52s %10s %10s\n", "edge", "waiting", "delivered");
     json_array_foreach(json_object_get(status, "edges"), i, item) {
-        printf("%-52s %10lld %10lld\n", text_of(item, "name"), number_of(item, "waiting"),
-               number_of(item, "delivered"));
+        printf("%-52s %10lld %10lld\n", cli_text(item, "name", "?"), cli_int(item, "waiting"),
+               cli_int(item, "delivered"));
     }
 }
 
@@ -90,7 +74,7 @@ int cmd_status(int argc, char **argv) {
         fprintf(stderr, "telex status: %s\n", why);
         return EXIT_FAILED;
     }
-    code = strcmp(text_of(status, "status"), "ok") == 0 ? EXIT_FINE : EXIT_FAILED;
+    code = strcmp(cli_text(status, "status", "?"), "ok") == 0 ? EXIT_FINE : EXIT_FAILED;
     if (a.json) {
         cli_print_json(status);
         return code;

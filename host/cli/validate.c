@@ -26,17 +26,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
             argp_error(state, "more than %d overrides", OVERRIDES_MAX);
         args->overrides[args->n_overrides++] = arg;
         return 0;
-    case ARGP_KEY_ARG:
-        if (args->config)
-            argp_error(state, "one config at a time");
-        args->config = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!args->config)
-            argp_error(state, "which config? configs/ has some");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_one(key, arg, state, &args->config, "one config at a time",
+                             "which config? configs/ has some");
     }
 }
 
