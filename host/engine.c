@@ -255,10 +255,8 @@ int engine_start(struct engine *engine, char *why, size_t why_size) {
     surroundings_note();
     int err = -pthread_create(&engine->watchdog, NULL, watchdog_thread, engine);
     engine->watched = err == 0;
-    for (size_t i = 0; err == 0 && i < engine->n_stages; i++) {
+    for (size_t i = 0; err == 0 && i < engine->n_stages; i++)
         err = strand_start(engine->stages[i]);
-        engine->stages[i]->started = err == 0;
-    }
     if (err < 0)
         snprintf(why, why_size, "cannot start a thread: %s", strerror(-err));
     uv_timer_start(&engine->tick, on_tick, TICK_MS, TICK_MS);

@@ -366,10 +366,11 @@ static void service_exhausted(const struct telex_host *host) {
     struct instance *instance = instance_of(host);
     if (calling_is_late(instance, "exhausted"))
         return;
-    pthread_mutex_lock(&instance->stage->engine->lock);
+    struct engine *engine = instance->stage->engine;
+    pthread_mutex_lock(&engine->lock);
     instance->stage->exhausted = true;
-    engine_unlock(instance->stage->engine);
-    engine_nudge(instance->stage->engine);
+    engine_nudge(engine); /* within: after it, the engine may be gone from a thread that was left behind */
+    engine_unlock(engine);
 }
 
 void service_fill(struct instance *instance) {

@@ -575,6 +575,9 @@ static void *stage_thread(void *arg) {
 }
 
 int strand_start(struct stage *stage) {
+    stage->started = true; /* before there is a thread that reads what lies beside it */
     int err = pthread_create(&stage->thread, NULL, stage_thread, stage);
+    if (err != 0)
+        stage->started = false;
     return -err;
 }

@@ -72,7 +72,6 @@ static int add_item(struct swap *swap, size_t at) {
     pthread_mutex_lock(&engine->lock);
     err = strand_start(item->new);
     if (err == 0) {
-        item->new->started = true;
         item->new->next = engine->others;
         engine->others = item->new;
         swap->n++;
